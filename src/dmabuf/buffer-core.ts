@@ -70,6 +70,8 @@ export class BufferCore {
   slotBase = 0
   shared: SharedState | undefined
   revoked = false
+  /** Comes again and again (a pool): its pages stay mapped between two uses. */
+  recycled = false
   destroyed = false
   wrappers = 0
   /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */

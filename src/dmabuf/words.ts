@@ -16,6 +16,8 @@ export const StateHeader = {
   /** Version in the low half, record size in bytes in the high half. */
   version: 1,
   records: 2,
+  /** Number of this segment among those of its exporter. */
+  segment: 3,
   uuid: 4,
   doorDeviceLow: 8,
   doorDeviceHigh: 9,
