@@ -78,6 +78,10 @@ bool Mapping::DetachView(napi_value view) {
 }
 
 napi_value Mapping::MakeView(int* error) {
+  if (region_->byte_length() > Environment::Of(env_).longest_view) {
+    *error = -EFBIG;
+    return nullptr;
+  }
   napi_value buffer = nullptr;
   auto* held = new Shared(region_);
   ++region_->views;
