@@ -12,6 +12,7 @@
         'binding/environment.cc',
         'binding/loop.cc',
         'binding/mapping.cc',
+        'binding/mapping_class.cc',
         'binding/memory.cc',
         'binding/poll.cc',
         'binding/scratch.cc',

@@ -160,6 +160,11 @@ void UnwatchRange(FaultSlot* slot) {
   free_slots->push_back(slot);
 }
 
+void MarkFaulted(FaultSlot* slot, size_t intact) {
+  slot->intact.store(intact);
+  slot->faulted.store(true);
+}
+
 bool Faulted(const FaultSlot* slot) {
   return slot->faulted.load();
 }
