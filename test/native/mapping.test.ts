@@ -259,3 +259,24 @@ test('a bus error that is not ours goes to whoever was there before', () => {
   `)
   expect(late.out.trim()).toBe('true,false')
 })
+
+test.runIf('transfer' in ArrayBuffer.prototype)(
+  'transferred memory outlives its first view and the mapping',
+  () => {
+    const { status, out } = inChild(`
+    const fd = addon.memfdCreate('leak', 0); addon.allocate(fd, 1 << 20)
+    const maps = () => require('fs').readFileSync('/proc/self/maps', 'utf8').split('memfd:leak').length - 1
+    const mapping = addon.map(fd, 0, 1 << 20, 0)
+    let moved = mapping.view().transfer()
+    await turn(); gc(); await turn()
+    const again = mapping.view()
+    new Uint8Array(moved)[0] = 9
+    console.log(new Uint8Array(again)[0])
+    mapping.close(); new Uint8Array(moved)[1] = 1; moved = null
+    for (let i = 0; i < 20 && maps() > 0; i++) { gc(); await turn() }
+    console.log(maps())
+  `)
+    expect(out).toBe('9\n0\n')
+    expect(status).toBe(0)
+  },
+)
