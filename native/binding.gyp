@@ -21,6 +21,7 @@
         'sys/fault.cc',
         'sys/fd.cc',
         'sys/memfd.cc',
+        'sys/old_glibc.cc',
         'sys/packet.cc',
         'sys/pipe.cc',
         'sys/quarantine.cc',
@@ -48,8 +49,10 @@
           'cflags': ['-fsanitize=address,undefined', '-fno-sanitize=vptr', '-fno-omit-frame-pointer', '-g'],
           'ldflags': ['-fsanitize=address,undefined'],
         }, {
-          # Old distributions have an old libstdc++; carrying our own leaves glibc as the only floor.
-          'ldflags': ['-static-libstdc++', '-static-libgcc'],
+          # Old distributions have an old libstdc++; carrying our own leaves glibc as the only floor. Only what is
+          # used of it, because the rest wants a newer glibc; and libgcc is Node's, as its unwinder does too.
+          'cflags': ['-ffunction-sections', '-fdata-sections'],
+          'ldflags': ['-static-libstdc++', '-Wl,--gc-sections', '-Wl,--exclude-libs,ALL', '-s'],
         }],
       ],
     },

@@ -5,6 +5,9 @@
 
 #include <cerrno>
 
+// Deno has every part of libuv that is used here but this one; a strong reference would keep us from loading.
+#pragma weak uv_update_time
+
 namespace binding {
 
 struct Handle::Native {
@@ -77,7 +80,7 @@ int Handle::Deadline(const std::shared_ptr<Loop>& loop, uint32_t timeout, Callba
   loop->Insert(self);
   *out = self;
   // The loop's clock is as old as this turn; a long one must not shorten the time.
-  uv_update_time(uv);
+  if (uv_update_time != nullptr) uv_update_time(uv);
   uv_timer_start(&native->timer, OnLoop::Timer, timeout, 0);
   return 0;
 }
