@@ -1,9 +1,11 @@
 #include "binding/loop.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <uv.h>
 
 #include <cerrno>
+#include <cstring>
 
 // Deno has every part of libuv that is used here but this one; a strong reference would keep us from loading.
 #pragma weak uv_update_time
@@ -18,12 +20,45 @@ struct Handle::Native {
   };
 };
 
+namespace {
+
+int Ready(int fd, int events) {
+  struct Pair {
+    int uv;
+    short poll;
+  };
+  constexpr Pair kPairs[] = {{UV_READABLE, POLLIN}, {UV_WRITABLE, POLLOUT}, {UV_DISCONNECT, POLLRDHUP}};
+  struct pollfd wanted {
+    fd, 0, 0
+  };
+  for (Pair pair : kPairs) wanted.events |= (events & pair.uv) != 0 ? pair.poll : 0;
+  if (poll(&wanted, 1, 0) <= 0) return 0;
+  // As libuv has it: after an error or a hang-up, whatever was asked for is told to go and see.
+  if ((wanted.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return events;
+  int ready = 0;
+  for (Pair pair : kPairs) ready |= (wanted.revents & pair.poll) != 0 ? pair.uv : 0;
+  return ready;
+}
+
+bool IsDeno(napi_env env) {
+  const napi_node_version* runtime = nullptr;
+  return napi_get_node_version(env, &runtime) == napi_ok && std::strcmp(runtime->release, "Deno") == 0;
+}
+
+}  // namespace
+
 struct Handle::OnLoop {
   static void Poll(uv_poll_t* poll, int status, int events) {
     auto* self = static_cast<Handle*>(poll->data);
     // An error on the descriptor makes libuv stop and report no event. To the owner it is an end like any
     // other: the next read or write says which.
     if (status < 0) events = self->watched_ | UV_DISCONNECT;
+    // Deno reports what was asked for, not what there is, and stops after the first event.
+    if (self->loop_->deno()) {
+      events = Ready(self->fd_, self->watched_);
+      uv_poll_start(poll, self->watched_, Poll);
+      if (events == 0) return;
+    }
     self->callback_(self->owner_, events);
   }
 
@@ -59,6 +94,7 @@ int Handle::Watch(const std::shared_ptr<Loop>& loop, int fd, Callback callback, 
   self->callback_ = callback;
   self->owner_ = owner;
   self->given_out_ = out;
+  self->fd_ = fd;
   native->handle.data = self;
   loop->Insert(self);
   *out = self;
@@ -108,6 +144,8 @@ void Handle::Close() {
   *given_out_ = nullptr;
   uv_close(&native_->handle, OnLoop::Closed);
 }
+
+Loop::Loop(napi_env env) : env_(env), deno_(IsDeno(env)) {}
 
 void Loop::Insert(Handle* handle) {
   handle->next_ = first_;
