@@ -50,6 +50,8 @@ bool IsDeno(napi_env env) {
 struct Handle::OnLoop {
   static void Poll(uv_poll_t* poll, int status, int events) {
     auto* self = static_cast<Handle*>(poll->data);
+    // On Deno an event may have been under way when its handle was stopped or closed.
+    if (self->link_ == nullptr || self->watched_ == 0) return;
     // An error on the descriptor makes libuv stop and report no event. To the owner it is an end like any
     // other: the next read or write says which.
     if (status < 0) events = self->watched_ | UV_DISCONNECT;
@@ -73,8 +75,10 @@ struct Handle::OnLoop {
   static void Closed(uv_handle_t* handle) {
     auto* self = static_cast<Handle*>(handle->data);
     std::shared_ptr<Loop> loop = std::move(self->loop_);
-    delete self->native_;
-    delete self;
+    if (!loop->deno()) {
+      delete self->native_;
+      delete self;
+    }
     loop->Forget();
   }
 };
@@ -127,6 +131,7 @@ int Handle::Start(int events) {
 }
 
 void Handle::Stop() {
+  watched_ = 0;
   uv_poll_stop(&native_->poll);
 }
 void Handle::Ref() {
