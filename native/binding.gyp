@@ -53,7 +53,7 @@
           'ldflags': ['-fsanitize=address,undefined'],
         }, {
           # Old distributions have an old libstdc++; carrying our own leaves glibc as the only floor.
-          'ldflags': ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL'],
+          'ldflags': ['-static-libstdc++', '-static-libgcc', '-Wl,--version-script=<(module_root_dir)/exports.map', '-s'],
         }],
       ],
     },
