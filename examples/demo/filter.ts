@@ -1,7 +1,7 @@
 import { connect, listen, SystemHeap } from 'dmabuf'
 import { applyLens } from './lib/lens.ts'
 import { frameBytes } from './lib/picture.ts'
-import { checkEnd, type FilterJob, runStage, takeFrame } from './lib/stage.ts'
+import { END, type FilterJob, framesFrom, runStage } from './lib/stage.ts'
 
 const BUFFERS = 4
 
@@ -17,9 +17,8 @@ await runStage<FilterJob>(async (stage) => {
   await stage.ready()
   await using downstream = await server.accept()
 
-  for await (const received of upstream) {
+  for await (const { buffer, frame } of framesFrom(upstream, film)) {
     stage.frameBegins()
-    const { buffer, frame } = takeFrame(received, film)
     using arrived = buffer
     let copied: number
     if (pool) {
@@ -29,12 +28,10 @@ await runStage<FilterJob>(async (stage) => {
       )
       await downstream.send(frame, [filtered])
     } else {
-      copied = await arrived.withCpuAccess('read-write', (cpu) =>
-        applyLens(cpu.bytes, cpu.bytes, film, frame),
-      )
+      copied = await arrived.withCpuAccess('read-write', ({ bytes }) => applyLens(bytes, bytes, film, frame))
       await downstream.send(frame, [arrived])
     }
     stage.frameDone({ copied })
   }
-  await checkEnd(upstream, 'source')
+  await downstream.send(END)
 })

@@ -1,7 +1,7 @@
 import { connect, type DmaBuf } from 'dmabuf'
 import { Output } from './lib/output.ts'
 import { checksum, frameBytes } from './lib/picture.ts'
-import { checkEnd, runStage, type SinkJob, takeFrame } from './lib/stage.ts'
+import { framesFrom, runStage, type SinkJob } from './lib/stage.ts'
 
 /** Third process: looks at every frame, and writes the last one or all of them to a file. */
 await runStage<SinkJob>(async (stage) => {
@@ -13,9 +13,8 @@ await runStage<SinkJob>(async (stage) => {
   // Encoders get private bytes only: others may still write to a shared buffer, by mistake or in malice.
   const copy = new Uint8Array(frameBytes(film))
   let last: DmaBuf | undefined
-  for await (const received of upstream) {
+  for await (const { buffer } of framesFrom(upstream, film)) {
     stage.frameBegins()
-    const { buffer } = takeFrame(received, film)
     await buffer.withCpuAccess('read', (cpu) => {
       stage.counts.checksum = checksum(cpu.bytes, stage.counts.checksum)
       if (output.everyFrame) cpu.copy({ into: copy })
@@ -27,7 +26,6 @@ await runStage<SinkJob>(async (stage) => {
     last = buffer
     stage.frameDone({ file: output.everyFrame ? copy.byteLength : 0 })
   }
-  await checkEnd(upstream, 'filter')
 
   if (!last) return
   using final = last

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { listen, SystemHeap } from 'dmabuf'
 import { openInput } from './lib/input.ts'
 import { frameBytes } from './lib/picture.ts'
-import { runStage, type SourceJob } from './lib/stage.ts'
+import { END, runStage, type SourceJob } from './lib/stage.ts'
 
 const BUFFERS = 4
 
@@ -38,4 +38,5 @@ await runStage<SourceJob>(async (stage) => {
 
     stage.frameDone({ file: input.fileBytes })
   }
+  await downstream.send(END)
 })

@@ -92,22 +92,22 @@ async function listenForStop(control: Channel, stopping: AbortController): Promi
   }
 }
 
-/** The buffer and the number of a frame that came from another process. Refuses what is no frame of the film. */
-export function takeFrame(
-  received: Awaited<ReturnType<Channel['receive']>>,
-  film: Film,
-): { buffer: DmaBuf; frame: number } {
-  const { message, buffers } = received
-  const [buffer] = buffers
-  if (buffers.length === 1 && buffer?.byteLength === frameBytes(film) && Number.isSafeInteger(message)) {
-    return { buffer, frame: message as number }
-  }
-  for (const stranger of buffers) stranger.close()
-  throw new TypeError('a message arrived that is no frame of this film')
-}
+/** The last message of a film. A channel that only closes may belong to a process that gave up. */
+export const END = 'end'
 
-/** To be asked after the last frame: did the other side end the film, or did it die in the middle? */
-export async function checkEnd(upstream: Channel, name: string): Promise<void> {
+export type Frame = { buffer: DmaBuf; frame: number }
+
+/** The frames that a neighbour sends, each for the receiver to close. Throws if they stop before the film's end. */
+export async function* framesFrom(upstream: Channel, film: Film): AsyncGenerator<Frame, void, undefined> {
+  for await (const { message, buffers } of upstream) {
+    if (message === END && buffers.length === 0) return
+    const [buffer] = buffers
+    if (buffers.length !== 1 || buffer?.byteLength !== frameBytes(film) || typeof message !== 'number') {
+      for (const stranger of buffers) stranger.close()
+      throw new TypeError('a message arrived that is no frame of this film')
+    }
+    yield { buffer, frame: message }
+  }
   const { reason, error } = await upstream.closed
-  if (reason !== 'closed-by-peer') throw new Error(`the ${name} is gone (${error?.message ?? reason})`)
+  throw new Error(`the film broke off (${error?.message ?? reason})`)
 }
