@@ -80,7 +80,9 @@ export async function runStage<Job>(work: (stage: Stage<Job>) => Promise<void>):
     await work(stage)
     await stage.tell({ type: 'done', counts: stage.counts })
   } catch (error) {
-    await stage.tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+    const message = error instanceof Error ? error.message : String(error)
+    // Nobody to tell when the parent is the one that is gone.
+    await stage.tell({ type: 'failed', message }).catch(() => {})
   } finally {
     clearInterval(progress)
   }
