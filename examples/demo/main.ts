@@ -11,6 +11,7 @@ const INTERRUPTED = 130
 /** How long stages may take to finish by themselves when the film was stopped, or when one of them is gone. */
 const GRACE_MS = 5000
 const SAMPLE_MS = 250
+const ONE_PRESS_MS = 500
 
 class Demo {
   readonly #options: Options
@@ -20,7 +21,7 @@ class Demo {
   readonly #sink = new StageProcess('sink', new URL('./sink.ts', import.meta.url))
   readonly #stages = [this.#source, this.#filter, this.#sink]
   #running = false
-  #interrupted = false
+  #interruptedAt: number | undefined
   #frames: number | null = null
   #memory: MemoryUse | undefined
 
@@ -84,11 +85,18 @@ class Demo {
   }
 
   #interrupt(): void {
+    const now = performance.now()
+    // npm hands on the Ctrl-C that the terminal has sent to the whole group already: one press, two signals.
+    if (now - (this.#interruptedAt ?? Number.NEGATIVE_INFINITY) < ONE_PRESS_MS) return
     // The first time the film ends in good order, the second time at once.
     if (this.#interrupted || !this.#running) for (const stage of this.#stages) stage.kill()
     else this.#source.stop()
-    this.#interrupted = true
+    this.#interruptedAt ??= now
     this.#killLater()
+  }
+
+  get #interrupted(): boolean {
+    return this.#interruptedAt !== undefined
   }
 
   #summarize(problem: string | undefined): number {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { frameBytes, type Size } from '../../examples/demo/lib/picture.ts'
 import { drawTestCard } from '../../examples/demo/lib/test-card.ts'
@@ -11,6 +12,8 @@ export type Result = { status: number | null; signal: string | null; out: string
 
 /** The demo as a user starts it, but as the leader of a process group of its own. */
 export class DemoRun {
+  /** For the demo's sockets, because a demo that is killed leaves their folder. */
+  readonly #tmp = mkdtempSync(join(tmpdir(), 'demo-sockets-'))
   readonly #child: ChildProcess
   readonly #end: Promise<unknown[]>
   #out = ''
@@ -19,6 +22,7 @@ export class DemoRun {
   constructor(args: string[]) {
     this.#child = spawn(process.execPath, ['--import', 'tsx', join(root, 'examples/demo/main.ts'), ...args], {
       cwd: root,
+      env: { ...process.env, TMPDIR: this.#tmp },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -65,8 +69,9 @@ export class DemoRun {
     return found.pid
   }
 
-  /** For a test that failed half-way. */
+  /** Ends a run that its test did not end, and tidies up. */
   end(): void {
+    rmSync(this.#tmp, { recursive: true })
     try {
       process.kill(-this.pid, 'SIGKILL')
     } catch {

@@ -129,6 +129,8 @@ describe('ending the demo early', { timeout: TIMEOUT }, () => {
     const run = start(...endless, '--out', to)
     await run.playing()
     process.kill(-run.pid, 'SIGINT')
+    // As npm does, which hands on what the terminal has sent to everybody.
+    process.kill(run.pid, 'SIGINT')
     const { status, out, err } = await run.result()
     expect({ status, err }, out).toEqual({ status: 130, err: '' })
     expect(run.leftovers()).toEqual([])

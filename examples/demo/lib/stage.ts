@@ -68,10 +68,10 @@ export async function runStage<Job>(work: (stage: Stage<Job>) => Promise<void>):
   process.on('SIGINT', () => {})
   const control = Channel.parent()
   const stopping = new AbortController()
-  // Parent and stages are one program, so that the types of its messages need no check at run time.
-  const { message } = await control.receive()
-  const stage = new Stage(control, (message as { job: Job }).job, stopping.signal)
   void control.closed.then(() => process.exit())
+  // Parent and stages are one program, so that the types of its messages need no check at run time.
+  const { message } = await control.receive().catch(() => process.exit())
+  const stage = new Stage(control, (message as { job: Job }).job, stopping.signal)
   void listenForStop(control, stopping)
   const progress = setInterval(() => {
     stage.tell({ type: 'progress', counts: stage.counts }).catch(() => {})
