@@ -436,11 +436,8 @@ export class ChannelLink implements Reader {
     const pidfd = addon().pidfdOpen(pid)
     if (pidfd < 0) return
     this.#pidfd = pidfd
-    hangups.once(pidfd, POLLIN, () => {
-      // What it had sent before it died is delivered first.
-      if (!this.#done) this.#socket.drain()
-      if (!this.#done) this.#socketEnded(undefined)
-    })
+    // What it had sent before it died is delivered first.
+    hangups.once(pidfd, POLLIN, () => this.#socket.peerGone())
   }
 
   #socketEnded(error: DmaBufError | undefined): void {

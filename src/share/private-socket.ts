@@ -43,8 +43,9 @@ export class PrivateSocket {
     else done?.()
   }
 
-  drain(): void {
-    this.#socket.drain()
+  /** See {@link PacketSocket.peerGone}. */
+  peerGone(): void {
+    this.#socket.peerGone()
   }
 
   close(): void {
