@@ -37,8 +37,8 @@ export class HeldBuffer implements SharedState, BufferName {
     this.words = state.words
     this.base = StateSegment.base(name.record)
     this.leash = leash
-    state.use()
     this.#slot = state.exporter.takeSlot()
+    state.use()
     core.slot = this.#slot.words
     core.slotBase = this.#slot.base
     this.generation = generation

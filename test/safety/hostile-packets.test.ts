@@ -4,11 +4,11 @@ import { limits } from '../../src/internal/limits.ts'
 import { addon } from '../../src/native/load.ts'
 import { HEADER_BYTES, MAGIC, PacketType, VERSION } from '../../src/transport/packet.ts'
 import { census, expectCensus, useCensus } from '../support/census.ts'
-import { closePair, expectAlive, expectDropped } from '../support/dropped.ts'
-import { memfd, pipe, STORAGE_SEALS } from '../support/fake-exporter.ts'
+import { closePair, expectAlive, expectDropped, warmUp } from '../support/dropped.ts'
+import { memfd, pipe, pipeEnd, STORAGE_SEALS } from '../support/fake-exporter.ts'
 import { message, packet, RawPeer } from '../support/raw-peer.ts'
 
-beforeAll(expectAlive)
+beforeAll(warmUp)
 useCensus()
 
 /** A channel drops a peer that sends this after its hello. */
@@ -172,9 +172,3 @@ test('any packet whatever is a message or the end of its channel, and leaves not
   await expectCensus(before)
   expect(MAGIC).toBe(0x42414d44)
 })
-
-function pipeEnd(): number {
-  const [read, write] = pipe()
-  addon().close(read)
-  return write
-}

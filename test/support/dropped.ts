@@ -1,7 +1,9 @@
 import { expect } from 'vitest'
 import { SystemHeap } from '../../src/exporters/system-heap.ts'
 import { Channel } from '../../src/share/channel.ts'
+import { descriptors } from './census.ts'
 import type { RawPeer } from './raw-peer.ts'
+import { until } from './until.ts'
 
 /** The peer broke the protocol in the way that `what` says, and the channel has ended because of it. */
 export async function expectDropped(channel: Channel, what: RegExp, code = 'EPROTO'): Promise<void> {
@@ -23,6 +25,16 @@ export async function expectAlive(): Promise<void> {
   expect(received.message).toEqual({ alive: true })
   for (const each of [...received.buffers, buffer]) each.close()
   await Promise.all([a.close(), b.close()])
+}
+
+/**
+ * Makes what an environment makes once and keeps: its door, its state segment, the set in which it watches
+ * hang-ups. For a `beforeAll`, before anything is counted.
+ */
+export async function warmUp(): Promise<void> {
+  await expectAlive()
+  // Strangers' descriptors are closed on another thread: until then the state segment is there twice.
+  await until(() => descriptors().filter(({ link }) => link.includes('dmabuf')).length === 2, 'all is closed')
 }
 
 /** Closes both ends of a hostile pair. */

@@ -33,6 +33,13 @@ export function pipe(): [number, number] {
   return [native.scratch.descriptors[0] ?? -1, native.scratch.descriptors[1] ?? -1]
 }
 
+/** A writing end of a pipe that nobody reads. */
+export function pipeEnd(): number {
+  const [read, write] = pipe()
+  addon().close(read)
+  return write
+}
+
 /**
  * An exporter made by hand: a state segment with one record, its storage and its leash. Each part is right until a
  * test makes it wrong; what it opens it closes.
