@@ -2,7 +2,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { aborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
-import { type DmaBufError, errno, problem } from '../internal/errors.ts'
+import { DmaBufError, errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { type Credentials, packetCredentials, socketCredentials } from '../transport/credentials.ts'
@@ -129,22 +129,19 @@ export class ChannelLink implements Reader {
   /** Sends, or queues: then a promise. Throws what is wrong with the message before anything has happened. */
   send(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> | undefined {
     const needed = cores.reduce((sum, core) => sum + (this.#outgoing.isKept(core) ? 0 : 2), 0)
-    if (needed > 0 && (this.#stalled.length > 0 || this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
-      return this.#sendLater(message, cores, signal)
-    }
-    if (this.#stalled.length > 0) return this.#sendLater(message, cores, signal)
+    const beyond = needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight
+    // A plain peer gives no credit back, so none is asked of it.
+    if (this.#stalled.length > 0 || (beyond && this.#full !== false)) return this.#sendLater(message, cores, signal)
     if (this.#full !== false) for (const core of cores) this.#introduce(core)
     const descriptors = { count: 0, owned: [] as number[] }
     try {
       const length = this.#write(message, cores, descriptors)
       const result = this.#socket.trySend(length, descriptors.count)
+      if (result !== 0 && result !== -errno.EAGAIN) throw sendError(result)
+      const sent = result === 0 ? undefined : this.#queued(length, descriptors, cores, signal)
       this.#inFlight += descriptors.count
-      if (result === 0) {
-        closeAll(descriptors.owned)
-        return undefined
-      }
-      if (result !== -errno.EAGAIN) throw sendError(result)
-      return this.#queued(length, descriptors, cores, signal)
+      if (sent === undefined) closeAll(descriptors.owned)
+      return sent
     } catch (error) {
       closeAll(descriptors.owned)
       throw error
@@ -202,10 +199,7 @@ export class ChannelLink implements Reader {
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    if (this.#socket.waiting >= limits.maxQueuedSends) {
-      this.#inFlight -= descriptors.count
-      throw problem('sendQueue', { count: this.#socket.waiting })
-    }
+    if (this.#socket.waiting >= limits.maxQueuedSends) throw problem('sendQueue', { count: this.#socket.waiting })
     for (const core of cores) core.retain()
     return new Promise<void>((resolve, reject) => {
       const finish = () => {
@@ -239,10 +233,14 @@ export class ChannelLink implements Reader {
     const descriptors = door < 0 ? 1 : 2
     const flags = door < 0 ? 0 : EXPORTER_DOOR
     writeHeader(tx(), { type: PacketType.exporter, flags, argument: index, descriptors })
-    this.#inFlight += descriptors
-    this.#sendControl(descriptors, false, () => {
+    const result = this.#sendControl(descriptors, false, () => {
       if (doorOwned) addon().close(door)
     })
+    if (result === 0) this.#inFlight += descriptors
+    else {
+      this.#outgoing.unintroduced(core)
+      throw sendError(result)
+    }
   }
 
   #write(message: JsonLike, cores: readonly BufferCore[], descriptors: { count: number; owned: number[] }): number {
@@ -288,10 +286,15 @@ export class ChannelLink implements Reader {
     this.#sendControl(0, withCredentials, () => {})
   }
 
-  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): void {
+  /** Sends or queues: 0. A negative errno when it cannot leave at all; `done` is called in either case. */
+  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): number {
     const result = this.#socket.trySend(HEADER_BYTES, descriptors, withCredentials)
-    if (result === -errno.EAGAIN) this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
-    else done()
+    if (result === -errno.EAGAIN) {
+      this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
+      return 0
+    }
+    done()
+    return result
   }
 
   // ---- receiving ------------------------------------------------------------------------------------------
@@ -304,7 +307,7 @@ export class ChannelLink implements Reader {
     else if (header.version !== VERSION) wrong = problem('version', { theirs: header.version, ours: VERSION })
     else if (header.descriptors !== count) wrong = `${count} descriptors came where ${header.descriptors} were announced`
     else if (this.#full === undefined && header.type !== PacketType.hello) wrong = 'its first packet is no hello'
-    else wrong = this.#dispatch(header, length, descriptors)
+    else wrong = this.#attempt(header, length, descriptors)
     descriptors.closeRest()
     if (wrong !== undefined) {
       this.#fail(typeof wrong === 'string' ? problem('protocol', { what: wrong }) : wrong)
@@ -312,6 +315,16 @@ export class ChannelLink implements Reader {
     }
     if (count > 0) this.#acknowledge(count)
     return !this.#done && this.#more
+  }
+
+  /** What this side lacks (descriptors, memory) ends the channel too: what came is lost. */
+  #attempt(header: Header, length: number, descriptors: IncomingDescriptors): string | DmaBufError | undefined {
+    try {
+      return this.#dispatch(header, length, descriptors)
+    } catch (error) {
+      if (error instanceof DmaBufError) return error
+      throw error
+    }
   }
 
   #dispatch(header: Header, length: number, descriptors: IncomingDescriptors): string | undefined {
@@ -347,6 +360,7 @@ export class ChannelLink implements Reader {
   #hello(header: Header): string | undefined {
     if (this.#full !== undefined) return 'a second hello'
     this.#full = (header.argument & HELLO_FULL) !== 0
+    if (!this.#full) this.#goOn()
     this.#peer = packetCredentials() ?? this.#peer
     addon().passCredentials(this.#socket.fd, false)
     this.#watchProcess()
@@ -376,7 +390,13 @@ export class ChannelLink implements Reader {
     for (let index = 0; index < header.handles; index++) {
       const handle = readHandle(rx(), HEADER_BYTES + index * HANDLE_BYTES)
       if (typeof handle === 'string') return drop(handle)
-      const core = this.#incoming.receive(handle, descriptors)
+      let core: BufferCore | string
+      try {
+        core = this.#incoming.receive(handle, descriptors)
+      } catch (error) {
+        drop('')
+        throw error
+      }
       if (typeof core === 'string') return drop(core)
       buffers.push(wrap(core))
     }
@@ -435,9 +455,14 @@ export class ChannelLink implements Reader {
     if (pid === 0 || pid === process.pid) return
     const pidfd = addon().pidfdOpen(pid)
     if (pidfd < 0) return
-    this.#pidfd = pidfd
-    // What it had sent before it died is delivered first.
-    hangups.once(pidfd, POLLIN, () => this.#socket.peerGone())
+    try {
+      // What it had sent before it died is delivered first.
+      hangups.once(pidfd, POLLIN, () => this.#socket.peerGone())
+      this.#pidfd = pidfd
+    } catch {
+      // No descriptors left to watch with: the socket alone tells.
+      addon().close(pidfd)
+    }
   }
 
   #socketEnded(error: DmaBufError | undefined): void {

@@ -110,8 +110,12 @@ export class HolderConnection {
       native.closeLater([fd])
       return facts
     }
-    const page = mapSegment(fd, HOLDER_SEGMENT_BYTES)
-    native.close(fd)
+    let page: HolderPage
+    try {
+      page = mapSegment(fd, HOLDER_SEGMENT_BYTES)
+    } finally {
+      native.close(fd)
+    }
     this.#pages.push(page)
     const version = (page.words[1] ?? 0) & 0xffff
     if (page.words[0] !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'

@@ -2,17 +2,12 @@ import { once } from 'node:events'
 import { beforeAll, expect, test } from 'vitest'
 import { Channel, forkWithChannel } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { expectAlive } from '../support/dropped.ts'
+import { warmUp } from '../support/dropped.ts'
 import { codeOf } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
 
-beforeAll(async () => {
-  await expectAlive()
-  // What the first child leaves for good: the set in which processes are watched.
-  await using puppet = ProcessPuppet.start()
-  await puppet.ask('hold')
-})
+beforeAll(warmUp)
 useCensus()
 
 function pair(): [Channel, Channel] {
