@@ -98,7 +98,7 @@ test('a peer that does not read makes send wait, and the order stays', async () 
 test('a signal takes a waiting message out, and the others stay in order', async () => {
   const [a, peer] = RawPeer.pair()
   peer.hello()
-  await fill(a, 450).then((sends) => sends.forEach((send) => send.catch(() => {})))
+  for (const send of await fill(a, 450)) send.catch(() => {})
   const controller = new AbortController()
   const [before, aborted, after] = ['before', 'aborted', 'after'].map((text, at) =>
     a.send(text, [], at === 1 ? { signal: controller.signal } : {}),
