@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { HOLDER_SEGMENT_BYTES, Slot, SLOT_WORDS, SLOTS } from '../../src/dmabuf/words.ts'
+import { HOLDER_SEGMENT_BYTES, SLOT_WORDS, SLOTS, Slot } from '../../src/dmabuf/words.ts'
 import { bufinfo, type Channel, type DmaBuf, limits, SystemHeap } from '../../src/index.ts'
 import { errno } from '../../src/internal/errors.ts'
 import { addon } from '../../src/native/load.ts'

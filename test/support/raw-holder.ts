@@ -1,8 +1,14 @@
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS } from '../../src/dmabuf/words.ts'
+import {
+  HOLDER_MAGIC,
+  HOLDER_SEGMENT_BYTES,
+  PAGE_VERSION,
+  SLOT_WORDS,
+  SLOTS,
+} from '../../src/dmabuf/words.ts'
+import type { Channel, DmaBuf } from '../../src/index.ts'
 import { errno } from '../../src/internal/errors.ts'
 import { MapKind } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
-import type { Channel, DmaBuf } from '../../src/index.ts'
 import {
   PRIVATE_BYTES,
   type PrivateMessage,
@@ -97,6 +103,10 @@ export async function readBuffer(peer: RawPeer): Promise<RawBuffer> {
   const { bytes, descriptors } = await peer.read(PacketType.message)
   const view = new DataView(bytes.buffer, 32)
   const [storage = -1, leash = -1] = descriptors
-  const name = { record: view.getUint32(8, true), idLow: view.getUint32(16, true), idHigh: view.getUint32(20, true) }
+  const name = {
+    record: view.getUint32(8, true),
+    idLow: view.getUint32(16, true),
+    idHigh: view.getUint32(20, true),
+  }
   return { name, storage, leash }
 }
