@@ -96,7 +96,8 @@ for await (const { message, buffers } of parent) {
     if (answer !== undefined) await parent.send({ done: name, ...answer[0] }, answer[1])
   } catch (error) {
     const { code = '', message: text } = error as NodeJS.ErrnoException
-    await parent.send({ done: name, code, text })
+    // Whoever gave the order may be gone.
+    await parent.send({ done: name, code, text }).catch(() => {})
   }
   for (const buffer of buffers) if (!held.includes(buffer)) buffer.close()
 }
