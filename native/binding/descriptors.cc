@@ -141,6 +141,12 @@ napi_value SameFile(napi_env env, napi_callback_info info) {
   return call.Number(sys::SameFile(a, b));
 }
 
+napi_value IsPipe(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  return call.ok() ? call.Number(sys::IsPipe(fd)) : call.Failure();
+}
+
 napi_value DmaBufSync(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
@@ -163,6 +169,7 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"inspect", Inspect},
           {"linkTarget", LinkTarget},
           {"sameFile", SameFile},
+          {"isPipe", IsPipe},
           {"dmaBufSync", DmaBufSync}});
 }
 

@@ -116,6 +116,11 @@ int SameFile(int a, int b) {
   return first.device == second.device && first.inode == second.inode;
 }
 
+int IsPipe(int fd) {
+  // Answered by the kernel's pipes alone, whatever file system the descriptor is of.
+  return fcntl(fd, F_GETPIPE_SZ) >= 0 ? 1 : 0;
+}
+
 int PollNow(int fd, short events) {
   if (fd < 0) return -EBADF;
   struct pollfd entry {

@@ -35,6 +35,7 @@ int InspectDoor(int fd, Facts* facts);
 
 int LinkTarget(int fd, std::string* target);
 int SameFile(int a, int b);
+int IsPipe(int fd);
 int PollNow(int fd, short events);
 int DmaBufSync(int fd, uint64_t flags);
 
