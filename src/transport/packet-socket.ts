@@ -21,6 +21,9 @@ export interface PacketHandler {
   end(error: DmaBufError | undefined): void
 }
 
+/** Turns in which all of a burst was there, before it is worth asking for twice as many. */
+const FULL_BURSTS = 16
+
 /**
  * One connected SEQPACKET socket on the event loop: packets in, packets out in order, a full socket waits. It
  * knows nothing of what the packets mean. Owns its descriptor.
@@ -34,6 +37,12 @@ export class PacketSocket {
   #ended = false
   #events = 0
   #flushed: (() => void)[] = []
+  /**
+   * Packets to read before asking whether there is another. A conversation has one at a time, and asking in vain costs
+   * a system call each time; the socket is watched by level, so what is left comes at once.
+   */
+  #burst = 1
+  #fullBursts = 0
 
   constructor(fd: number, handler: PacketHandler) {
     this.fd = fd
@@ -126,6 +135,7 @@ export class PacketSocket {
   /** Reads whatever has arrived, also while reading is stopped: before the end of a peer is believed. */
   drain(): void {
     this.#reading = true
+    this.#burst = Number.MAX_SAFE_INTEGER
     this.#receive()
   }
 
@@ -159,9 +169,13 @@ export class PacketSocket {
   #receive(): void {
     const native = addon()
     const { meta } = native.scratch
-    for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
+    for (let packets = 0; packets < this.#burst && this.#reading; packets++) {
       const length = native.receive(this.fd)
-      if (length === -errno.EAGAIN) break
+      if (length === -errno.EAGAIN) {
+        this.#burst = Math.max(1, packets)
+        this.#fullBursts = 0
+        break
+      }
       if (length < 0) {
         // A peer that died with our packets unread resets the connection: that is its end, not our failure.
         const reset = length === -errno.ECONNRESET
@@ -183,6 +197,10 @@ export class PacketSocket {
       }
       this.#reading = this.#handler.packet(length, descriptors) && !this.#ended
       if (this.#ended) return
+    }
+    if (++this.#fullBursts > FULL_BURSTS) {
+      this.#burst = Math.min(limits.maxPacketsPerTurn, this.#burst * 2)
+      this.#fullBursts = 0
     }
     this.#watch()
   }
