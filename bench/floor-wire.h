@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { KNOWN, NEW, FRAME, LAST, ANSWER };
+enum kind { KNOWN, NEW, FRAME, LAST };
 
 struct message {
   uint32_t kind, slot, seq, sum;
