@@ -1,4 +1,5 @@
 /** The consuming process of a pair: `consumer.ts PEER SETUP ADDRESS`, forked by the producing one. */
+import { leaveCleanly } from './lib/leave.ts'
 import { pinSelf } from './lib/pin.ts'
 import { Sink } from './lib/sink.ts'
 import { consumers } from './peers/index.ts'
@@ -10,6 +11,5 @@ const setup: Setup = JSON.parse(setupJson)
 const consume = await consumers[peer]?.()
 if (!consume) throw new Error(`no consumer for ${peer}`)
 pinSelf(setup.cores.consumer)
-// The producer's end is the end of this process too, so that an interrupted run leaves nothing behind.
-process.once('disconnect', () => process.exit())
+leaveCleanly()
 await consume(setup, new Sink(), address)

@@ -1,4 +1,4 @@
-import { copyingPeers } from './peers/index.ts'
+import { copyingPeers, OURS } from './peers/index.ts'
 import type { Crossover, Figures, SeriesPoint } from './types.ts'
 
 export function point(size: number, figures: ReadonlyMap<string, Figures>): SeriesPoint {
@@ -33,7 +33,7 @@ function from(
 ): number | null {
   const ahead = points.map(({ [what]: values }) => {
     const best = bestCopying(values, better)
-    return best !== undefined && values['ours'] !== undefined && better(values['ours'], values[best]!)
+    return best !== undefined && values[OURS] !== undefined && better(values[OURS], values[best]!)
   })
   const first = ahead.lastIndexOf(false) + 1
   return points[first]?.size ?? null

@@ -16,7 +16,7 @@ import { type Options, parseOptions, usage } from './options.ts'
 import { compileFloor } from './peers/floor.ts'
 import { peers } from './peers/index.ts'
 import { report } from './report.ts'
-import type { BracketFigures, Cores, Crossover, Figures, Measurement, Part, Results } from './types.ts'
+import type { Brackets, Cores, Crossover, Figures, Measurement, Part, Results } from './types.ts'
 
 const SERIES = [
   64,
@@ -113,20 +113,20 @@ async function series(
   return crossover(points)
 }
 
-async function bracket(core: number, seconds: number): Promise<Record<string, BracketFigures> | null> {
+async function bracket(core: number, seconds: number): Promise<Brackets | null> {
   console.error('Brackets')
   const script = fileURLToPath(new URL('micro/bracket.ts', import.meta.url))
   const child = fork(script, [String(core), String(seconds)])
-  let figures: Record<string, BracketFigures> | null = null
+  let figures: Brackets | null = null
   child.on('message', (message) => {
-    figures = message as Record<string, BracketFigures>
+    figures = message as Brackets
   })
   await once(child, 'close')
   return figures
 }
 
 function write(results: Results, file: string | undefined): string {
-  const name = `results/${String(results.facts['date']).replaceAll(':', '-')}.json`
+  const name = `results/${results.facts.date.replaceAll(':', '-')}.json`
   const path = file ? resolve(file) : fileURLToPath(new URL(name, import.meta.url))
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`)

@@ -1,4 +1,6 @@
 /** The producing process of a pair: `producer.ts JOB`, forked by main.ts, which it reports to. */
+import { once } from 'node:events'
+import { leaveCleanly } from './lib/leave.ts'
 import { measure } from './lib/measure.ts'
 import { pinSelf } from './lib/pin.ts'
 import { starters } from './peers/index.ts'
@@ -8,8 +10,15 @@ function tell(message: JobMessage): void {
   process.send?.(message)
 }
 
+/** Waits until it has been done: the last look must come before the consumer is gone. */
+async function ask(message: JobMessage): Promise<void> {
+  const answered = once(process, 'message')
+  tell(message)
+  await answered
+}
+
 const job: Job = JSON.parse(process.argv[2] ?? '')
-process.once('disconnect', () => process.exit())
+leaveCleanly()
 
 try {
   const start = await starters[job.peer]?.()
@@ -18,8 +27,8 @@ try {
   const peer = await start({ ...job, onPids: (pids) => tell({ type: 'pids', pids }) })
   tell({ type: 'idle' })
   const figures = await measure(peer, job, {
-    begin: () => tell({ type: 'memory-begin' }),
-    end: () => tell({ type: 'memory-end' }),
+    begin: () => ask({ type: 'memory-begin' }),
+    end: () => ask({ type: 'memory-end' }),
   })
   await peer.stop()
   tell({ type: 'figures', figures })

@@ -1,6 +1,6 @@
 import { bestCopying, less, more } from './crossover.ts'
 import { bytes, figure, table } from './lib/table.ts'
-import { peers } from './peers/index.ts'
+import { OURS, peers } from './peers/index.ts'
 import type { Aim, Crossover, Measurement, Results } from './types.ts'
 
 function machine({ facts }: Results): string {
@@ -21,10 +21,22 @@ function row({ peer, figures }: Measurement): string[] {
     figure(all?.cpuMillis),
     figure(memory?.peakRssMiB),
     figure(memory?.peakPssMiB),
+    figure(memory?.idlePssMiB || undefined),
   ]
 }
 
-const head = ['', 'trip us', 'p99 us', 'page f/s', 'cpu ms/f', 'all f/s', 'cpu ms/f', 'RSS MiB', 'PSS MiB']
+const head = [
+  '',
+  'trip us',
+  'p99 us',
+  'page f/s',
+  'cpu ms/f',
+  'all f/s',
+  'cpu ms/f',
+  'RSS MiB',
+  'PSS MiB',
+  'idle',
+]
 
 function matrix(results: Results, placement: string): string {
   const cores = results.cores[placement]
@@ -42,7 +54,7 @@ const legend = `  trip      round trip: the frame there, the word that the consu
   page/all  frames per second, the consumer reading one word of every page / every word; the producer
             writes one word of every page, ours and the floor in the shared buffer, the others in their own
   cpu       user and system time of both processes for each frame
-  RSS/PSS   highest sums over both processes; PSS counts a shared page once`
+  RSS/PSS   highest sums over both processes; PSS counts a shared page once; idle: PSS before the first frame`
 
 function newTrips(measurements: readonly Measurement[]): string {
   const rows = measurements
@@ -56,7 +68,13 @@ function newTrips(measurements: readonly Measurement[]): string {
 }
 
 function brackets(bracket: NonNullable<Results['bracket']>): string {
-  const rows = Object.entries(bracket).map(([name, b]) => [`  ${name}`, figure(b.medianNs), figure(b.p99Ns)])
+  const rows = (
+    [
+      ['read', bracket.read],
+      ['write', bracket.write],
+      ['read and look', bracket.readAndLook],
+    ] as const
+  ).map(([name, { medianNs, p99Ns }]) => [`  ${name}`, figure(medianNs), figure(p99Ns)])
   return `One bracket: beginCpuAccessSync and end\n\n${table(['', 'ns', 'p99 ns'], rows)}`
 }
 
@@ -66,10 +84,10 @@ function series({ points, framesFrom, roundTripFrom }: Crossover): string {
     const byTrip = bestCopying(roundTripMicros, less)
     return [
       bytes(size),
-      figure(framesPerSecond['ours']),
+      figure(framesPerSecond[OURS]),
       figure(byFrames === undefined ? undefined : framesPerSecond[byFrames]),
       byFrames ?? '-',
-      figure(roundTripMicros['ours']),
+      figure(roundTripMicros[OURS]),
       figure(byTrip === undefined ? undefined : roundTripMicros[byTrip]),
       byTrip ?? '-',
     ]
@@ -88,9 +106,16 @@ function series({ points, framesFrom, roundTripFrom }: Crossover): string {
   ].join('\n')
 }
 
-function aimLine({ aim, limit, measured, pass }: Aim): string {
-  const verdict = pass === null ? 'none' : pass ? 'pass' : 'FAIL'
-  return `  ${verdict}  ${figure(measured ?? undefined).padStart(6)}  ${limit.padEnd(9)}  ${aim}`
+function aimTable(aims: readonly Aim[]): string {
+  const rows = aims.map(({ aim, limit, measured, floor, pass }) => [
+    `  ${pass === null ? 'none' : pass ? 'pass' : 'FAIL'}`,
+    figure(measured ?? undefined),
+    limit,
+    figure(floor ?? undefined),
+    // The last column is text, and text is read from the left.
+    aim.padEnd(Math.max(...aims.map((other) => other.aim.length))),
+  ])
+  return table(['', 'ours', 'aim', 'in C', ''], rows)
 }
 
 /** Everything in plain text, no line wider than 110 columns. */
@@ -106,6 +131,6 @@ export function report(results: Results): string {
     ...(bracket ? [brackets(bracket)] : []),
     ...(crossover ? [series(crossover)] : []),
     ...(missing.length > 0 ? [`Not measured\n\n${missing.map((text) => `  ${text}`).join('\n')}`] : []),
-    `Aims (one core)\n\n${aims.map(aimLine).join('\n')}`,
+    `Aims (one core)\n\n${aimTable(aims)}`,
   ].join('\n\n')
 }

@@ -88,6 +88,28 @@ export interface BracketFigures {
   readonly p99Ns: number
 }
 
+export interface Brackets {
+  readonly read: BracketFigures
+  readonly write: BracketFigures
+  /** A read bracket in which one byte is looked at, which needs the wrapper's view of the memory. */
+  readonly readAndLook: BracketFigures
+}
+
+/** What a reader needs to judge the figures by. */
+export interface Facts {
+  readonly date: string
+  readonly cpu: string
+  readonly cores: number
+  readonly memoryGiB: number
+  readonly kernel: string
+  readonly virtualized: 'yes' | 'no'
+  readonly governor: string
+  readonly node: string
+  readonly v8: string
+  readonly commit: string
+  readonly loadAtStart: number
+}
+
 export interface Measurement {
   readonly peer: string
   readonly size: number
@@ -114,17 +136,19 @@ export interface Aim {
   readonly limit: string
   /** Null when a peer that it needs was not measured. */
   readonly measured: number | null
+  /** The same of the C program: no library can do better by much; null where it has no such figure. */
+  readonly floor: number | null
   readonly pass: boolean | null
 }
 
 export interface Results {
-  readonly facts: Readonly<Record<string, string | number>>
+  readonly facts: Facts
   readonly settings: Readonly<Record<string, string | number | boolean | null>>
   readonly cores: Readonly<Record<string, Cores>>
   readonly measurements: readonly Measurement[]
   /** Why a peer is missing or a job gave no figures. */
   readonly missing: readonly string[]
-  readonly bracket: Readonly<Record<string, BracketFigures>> | null
+  readonly bracket: Brackets | null
   readonly crossover: Crossover | null
   readonly aims: readonly Aim[]
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
+import type { Facts } from '../types.ts'
 
 function firstOf(file: string): string {
   try {
@@ -21,8 +22,7 @@ function commit(): string {
   }
 }
 
-/** What a reader needs to judge the figures by. */
-export function facts(): Record<string, string | number> {
+export function facts(): Facts {
   return {
     date: new Date().toISOString(),
     cpu: cpus()[0]?.model ?? 'unknown',

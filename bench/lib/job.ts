@@ -22,9 +22,11 @@ export function runJob(job: Job): Promise<Figures> {
     child.on('message', (message: JobMessage) => {
       if (message.type === 'pids') watch.pids = message.pids
       else if (message.type === 'idle') watch.markIdle()
-      else if (message.type === 'memory-begin') watch.begin()
-      else if (message.type === 'memory-end') watch.end()
-      else outcome = message.type === 'figures' ? message.figures : new Error(message.text)
+      else if (message.type === 'memory-begin' || message.type === 'memory-end') {
+        if (message.type === 'memory-begin') watch.begin()
+        else watch.end()
+        child.send('looked')
+      } else outcome = message.type === 'figures' ? message.figures : new Error(message.text)
     })
     child.once('close', (code, signal) => {
       clearTimeout(limit)

@@ -36,7 +36,7 @@ async function frames(peer: Peer, touch: Touch, job: Job): Promise<FrameFigures>
 export async function measure(
   peer: Peer,
   job: Job,
-  memory: { begin(): Promise<void> | void; end(): void },
+  memory: { begin(): Promise<void>; end(): Promise<void> },
 ): Promise<Figures> {
   const figures: Figures = {}
   for (const part of job.parts) {
@@ -52,7 +52,7 @@ export async function measure(
       job.frames ?? fitting(Math.min(job.seconds, 0.5), few, seconds, few, MAX_FRAMES),
       'page',
     )
-    memory.end()
+    await memory.end()
   }
   return figures
 }

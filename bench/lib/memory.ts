@@ -27,6 +27,7 @@ export class MemoryWatch {
   }
 
   begin(): void {
+    this.#sample()
     this.#timer = setInterval(() => this.#sample(), 10)
   }
 

@@ -2,7 +2,7 @@
 import { SystemHeap } from '../../src/index.ts'
 import { pinSelf } from '../lib/pin.ts'
 import { median, quantile } from '../lib/stats.ts'
-import type { BracketFigures } from '../types.ts'
+import type { BracketFigures, Brackets } from '../types.ts'
 
 const BATCH = 10_000
 
@@ -23,14 +23,14 @@ const [core = '0', seconds = '1'] = process.argv.slice(2)
 pinSelf(Number(core))
 const buffer = await new SystemHeap().allocate(8 << 20)
 let sum = 0
-const figures: Record<string, BracketFigures> = {
+const figures: Brackets = {
   read: nanos(Number(seconds), () => {
     buffer.beginCpuAccessSync('read').end()
   }),
   write: nanos(Number(seconds), () => {
     buffer.beginCpuAccessSync('write').end()
   }),
-  'read and look': nanos(Number(seconds), () => {
+  readAndLook: nanos(Number(seconds), () => {
     const cpu = buffer.beginCpuAccessSync('read')
     sum += cpu.bytes[0]!
     cpu.end()

@@ -15,12 +15,14 @@ export const peers: Readonly<Record<string, PeerFacts>> = {
   'shm-typed-array': {
     copies: true,
     needs: 'shm-typed-array',
-    does: 'the producer copies its frame into a segment, the consumer reads in place, signalled by child IPC',
+    does: 'a copy into a shared segment, read in place; signalled by child IPC',
   },
   'unix-stream': { copies: true, does: 'a Unix-socket stream, read into preallocated memory' },
   zeromq: { copies: true, needs: 'zeromq', does: 'a pair of sockets over ipc://' },
   'child-ipc': { copies: true, does: "child_process IPC with serialization 'advanced'" },
 }
+
+export const OURS = 'ours'
 
 export const copyingPeers: readonly string[] = Object.keys(peers).filter((name) => peers[name]!.copies)
 
