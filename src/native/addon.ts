@@ -11,6 +11,8 @@
 export interface Addon {
   /** Version of this interface; the loader refuses an addon that has another one. */
   readonly abi: number
+  /** Bytes of a page of this machine. */
+  readonly pageSize: number
 
   /**
    * Buffers through which hot calls pass their data, so that no crossing converts an argument. They belong to

@@ -1,0 +1,117 @@
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "binding/call.h"
+#include "binding/mapping.h"
+#include "binding/register.h"
+
+namespace binding {
+namespace {
+
+constexpr uint32_t kMostWords = 4096;
+
+struct Word {
+  napi_value words;
+  uint32_t index;
+  const uint32_t* address;
+  uint32_t before;
+};
+
+// Reading properties may run JavaScript, which may close a mapping or detach a buffer. So first everything is
+// read, and only afterwards is any address asked for.
+int ReadSequence(napi_env env, napi_value list, std::vector<Word>* sequence) {
+  bool is_array = false;
+  uint32_t length = 0;
+  if (list == nullptr || napi_is_array(env, list, &is_array) != napi_ok || !is_array) return -1;
+  napi_get_array_length(env, list, &length);
+  if (length > kMostWords) return -1;
+  for (uint32_t i = 0; i < length; ++i) {
+    napi_value element = nullptr, index = nullptr;
+    Word word{};
+    double number = -1;
+    napi_valuetype type = napi_undefined;
+    if (napi_get_element(env, list, i, &element) != napi_ok) return -1;
+    if (napi_typeof(env, element, &type) != napi_ok || type != napi_object) return -1;
+    if (napi_get_named_property(env, element, "words", &word.words) != napi_ok) return -1;
+    if (napi_get_named_property(env, element, "index", &index) != napi_ok) return -1;
+    if (napi_get_value_double(env, index, &number) != napi_ok) return -1;
+    if (!(number >= 0 && number < UINT32_MAX)) return -1;
+    word.index = static_cast<uint32_t>(number);
+    sequence->push_back(word);
+  }
+  return 0;
+}
+
+bool Locate(napi_env env, Word* word) {
+  bool is_typed_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_is_typedarray(env, word->words, &is_typed_array) != napi_ok || !is_typed_array) return false;
+  if (napi_get_typedarray_info(env, word->words, &type, &length, &data, nullptr, nullptr) != napi_ok)
+    return false;
+  if (type != napi_uint32_array || word->index >= length) return false;
+  word->address = static_cast<const uint32_t*>(data) + word->index;
+  return reinterpret_cast<uintptr_t>(word->address) % alignof(uint32_t) == 0;
+}
+
+uint32_t Load(const uint32_t* address) {
+  return std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(address)).load(std::memory_order_acquire);
+}
+
+// One writer's word that is odd, or that moved, spoils the copy; the bytes are delivered all the same.
+bool SeqlockCopy(void* target, const void* source, size_t length, std::vector<Word>* sequence) {
+  bool verified = !sequence->empty();
+  for (Word& word : *sequence) {
+    word.before = Load(word.address);
+    if (word.before & 1) verified = false;
+  }
+  std::memmove(target, source, length);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  for (const Word& word : *sequence) {
+    if (Load(word.address) != word.before) verified = false;
+  }
+  return verified;
+}
+
+napi_value CopyOut(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint64_t offset = call.Size(1);
+  std::vector<Word> sequence;
+  if (call.ok() && ReadSequence(env, call.Value(3), &sequence) < 0) {
+    // A getter's own exception is the better one.
+    bool pending = false;
+    napi_is_exception_pending(env, &pending);
+    return pending ? nullptr : call.TypeError("expected an array of sequence words");
+  }
+  Mapping* mapping = Mapping::Of(env, call.Value(0));
+  if (mapping == nullptr) return call.TypeError("expected a Mapping");
+  bool is_typed_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* target = nullptr;
+  napi_value array = call.Value(2);
+  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
+  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &length, &target, nullptr, nullptr);
+  if (type != napi_uint8_array) return call.TypeError("expected a Uint8Array");
+  for (Word& word : sequence) {
+    if (!Locate(env, &word)) call.Fail(-EINVAL);
+  }
+  sys::Region* region = mapping->region();
+  if (region == nullptr) call.Fail(-EBADF);
+  if (length > mapping->byte_length() || offset > mapping->byte_length() - length) call.Fail(-EINVAL);
+  if (!call.ok()) return call.Failure();
+  bool verified = length == 0 ? SeqlockCopy(&offset, &offset, 0, &sequence)
+                              : SeqlockCopy(target, region->bytes() + offset, length, &sequence);
+  return call.Number(region->faulted() ? -EFAULT : verified);
+}
+
+}  // namespace
+
+void RegisterCopy(napi_env env, napi_value exports) {
+  Define(env, exports, {{"copyOut", CopyOut}});
+}
+
+}  // namespace binding

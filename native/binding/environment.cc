@@ -1,0 +1,63 @@
+#include "binding/environment.h"
+
+#include <unistd.h>
+
+#include <bit>
+
+namespace binding {
+
+void DescriptorSet::Add(int fd) {
+  size_t word = static_cast<size_t>(fd) / 64;
+  if (word >= bits_.size()) bits_.resize(word + 1);
+  bits_[word] |= uint64_t{1} << (fd % 64);
+}
+
+void DescriptorSet::Remove(int fd) {
+  if (fd < 0) return;
+  size_t word = static_cast<size_t>(fd) / 64;
+  if (word < bits_.size()) bits_[word] &= ~(uint64_t{1} << (fd % 64));
+}
+
+void DescriptorSet::CloseAll() {
+  for (size_t word = 0; word < bits_.size(); ++word) {
+    for (; bits_[word] != 0; bits_[word] &= bits_[word] - 1) {
+      ::close(static_cast<int>(word * 64) + std::countr_zero(bits_[word]));
+    }
+  }
+  bits_.clear();
+}
+
+Environment& Environment::Of(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Environment*>(data);
+}
+
+void Environment::Create(napi_env env) {
+  auto* self = new Environment(env);
+  napi_set_instance_data(
+      env, self, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  napi_value name = nullptr;
+  napi_create_string_utf8(env, "dmabuf", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, nullptr, name, &self->context);
+  napi_add_async_cleanup_hook(
+      env,
+      [](napi_async_cleanup_hook_handle handle, void* data) {
+        auto* environment = static_cast<Environment*>(data);
+        environment->closing = true;
+        // The handles first: libuv must leave a descriptor before its number is free again.
+        std::shared_ptr<Loop> loop = environment->loop;
+        loop->CloseAll();
+        environment->descriptors.CloseAll();
+        if (environment->context != nullptr) napi_async_destroy(environment->env, environment->context);
+        environment->context = nullptr;
+        loop->WhenClosed(
+            [](void* hook) {
+              napi_remove_async_cleanup_hook(static_cast<napi_async_cleanup_hook_handle>(hook));
+            },
+            handle);
+      },
+      self, nullptr);
+}
+
+}  // namespace binding

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <node_api.h>
+
+#include <memory>
+#include <vector>
+
+#include "binding/loop.h"
+#include "binding/scratch.h"
+#include "sys/region.h"
+
+namespace binding {
+
+/** The descriptors an environment owns: all that is open at its end is closed. */
+class DescriptorSet {
+ public:
+  void Add(int fd);
+  void Remove(int fd);
+  void CloseAll();
+
+ private:
+  std::vector<uint64_t> bits_;
+};
+
+/** Everything that belongs to one environment (main thread or worker). */
+struct Environment {
+  explicit Environment(napi_env env) : env(env), loop(std::make_shared<Loop>(env)) {}
+
+  static Environment& Of(napi_env env);
+  static void Create(napi_env env);
+
+  /** Remembers a new descriptor on its way to JavaScript; passes errors through. */
+  int Keep(int fd_or_error) {
+    if (fd_or_error >= 0) descriptors.Add(fd_or_error);
+    return fd_or_error;
+  }
+
+  napi_env env;
+  std::shared_ptr<Loop> loop;
+  Scratch scratch;
+  DescriptorSet descriptors;
+  napi_async_context context = nullptr;
+  napi_ref mapping_class = nullptr;
+  /** What the Mapping under construction gets; JavaScript itself can construct none. */
+  std::shared_ptr<sys::Region> newborn;
+  /** After the cleanup hook a descriptor has no owner any more and is closed at once. */
+  bool closing = false;
+};
+
+}  // namespace binding

@@ -1,0 +1,280 @@
+#include "binding/mapping.h"
+
+#include <cerrno>
+
+#include "binding/call.h"
+#include "binding/environment.h"
+#include "binding/register.h"
+
+namespace binding {
+namespace {
+
+constexpr napi_type_tag kTag = {0x6d617070696e6721, 0x9c2f0b51d3a84e77};
+
+using Shared = std::shared_ptr<sys::Region>;
+
+// Runs when the backing store is gone: after detach, after collection, or after the end of whatever buffer
+// the memory was transferred to.
+void StoreFreed(napi_env, void*, void* hint) {
+  auto* region = static_cast<Shared*>(hint);
+  if (*region != nullptr) --(*region)->views;
+  delete region;
+}
+
+void ClearException(napi_env env) {
+  bool pending = false;
+  napi_value ignored = nullptr;
+  napi_is_exception_pending(env, &pending);
+  if (pending) napi_get_and_clear_last_exception(env, &ignored);
+}
+
+}  // namespace
+
+Mapping::~Mapping() {
+  ForgetView();
+}
+
+Mapping* Mapping::Of(napi_env env, napi_value value) {
+  bool ours = false;
+  void* data = nullptr;
+  // Before unwrapping: another addon's object would unwrap too, into something else.
+  if (value == nullptr || napi_check_object_type_tag(env, value, &kTag, &ours) != napi_ok || !ours)
+    return nullptr;
+  return napi_unwrap(env, value, &data) == napi_ok ? static_cast<Mapping*>(data) : nullptr;
+}
+
+napi_value Mapping::New(napi_env env, Shared region) {
+  Environment& environment = Environment::Of(env);
+  napi_value constructor = nullptr, object = nullptr;
+  environment.newborn = std::move(region);
+  napi_get_reference_value(env, environment.mapping_class, &constructor);
+  napi_new_instance(env, constructor, 0, nullptr, &object);
+  environment.newborn.reset();
+  return object;
+}
+
+void Mapping::ForgetView() {
+  if (view_ != nullptr) napi_delete_reference(env_, view_);
+  view_ = nullptr;
+}
+
+Mapping::Reach Mapping::WhoReaches(napi_value* view) const {
+  if (region_->views == 0) return Reach::kNobody;
+  napi_value buffer = nullptr;
+  if (view_ != nullptr) napi_get_reference_value(env_, view_, &buffer);
+  // Collected, and its memory either waits to be freed or lives on in a buffer it was transferred to.
+  if (buffer == nullptr) return Reach::kUnknown;
+  size_t length = 0;
+  void* data = nullptr;
+  napi_get_arraybuffer_info(env_, buffer, &data, &length);
+  if (length == 0) return Reach::kTransferred;
+  *view = buffer;
+  return region_->views == 1 ? Reach::kView : Reach::kUnknown;
+}
+
+bool Mapping::DetachView(napi_value view) {
+  ForgetView();
+  return napi_detach_arraybuffer(env_, view) == napi_ok;
+}
+
+napi_value Mapping::MakeView(int* error) {
+  napi_value buffer = nullptr;
+  auto* held = new Shared(region_);
+  ++region_->views;
+  napi_status status = napi_create_external_arraybuffer(env_, region_->bytes(), region_->byte_length(),
+                                                        StoreFreed, held, &buffer);
+  if (status != napi_ok) {
+    // Whether the finalizer will still run depends on where it failed. So `held` stays, holding nothing.
+    --region_->views;
+    held->reset();
+    ClearException(env_);
+    *error = -ENOTSUP;
+    return nullptr;
+  }
+  ForgetView();
+  napi_create_reference(env_, buffer, 0, &view_);
+  return buffer;
+}
+
+napi_value Mapping::View(int* error) {
+  *error = -EBADF;
+  if (region_ == nullptr) return nullptr;
+  if (region_->views > 0) {
+    napi_value buffer = nullptr;
+    if (view_ != nullptr) napi_get_reference_value(env_, view_, &buffer);
+    if (buffer != nullptr) {
+      size_t length = 0;
+      void* data = nullptr;
+      napi_get_arraybuffer_info(env_, buffer, &data, &length);
+      if (length != 0) return buffer;
+      *error = -EBUSY;
+      return nullptr;
+    }
+    // Two buffers are never made over one address where it can be helped. The pages cannot be moved away,
+    // since a buffer that took them over may be in use; so the new view gets a second mapping of them.
+    // Private copies cannot be had twice: there the engine gets the same address again, which it accepts.
+    Shared second;
+    if (region_->kind() != sys::MapKind::kPrivate) {
+      int result = region_->Duplicate(0, region_->byte_length(), &second);
+      if (result < 0) {
+        *error = result;
+        return nullptr;
+      }
+      region_ = std::move(second);
+    }
+  }
+  return MakeView(error);
+}
+
+void Mapping::Close() {
+  if (region_ == nullptr) return;
+  napi_value view = nullptr;
+  Reach reach = WhoReaches(&view);
+  faulted_ = region_->faulted();
+  // The guard only after the detach, and only when nobody else has the memory: native I/O that still holds
+  // the raw address then gets EFAULT. Without any view there is no such I/O, and the destructor unmaps.
+  bool detached = view != nullptr && DetachView(view);
+  if (reach == Reach::kView && detached) region_->Guard();
+  ForgetView();
+  region_.reset();
+}
+
+int Mapping::Relocate() {
+  if (region_ == nullptr) return -EBADF;
+  napi_value view = nullptr;
+  Reach reach = WhoReaches(&view);
+  if (reach == Reach::kTransferred || reach == Reach::kUnknown) return -EBUSY;
+  if (reach == Reach::kView && !DetachView(view)) return -EBUSY;
+  Shared moved;
+  int result = region_->Move(&moved);
+  if (result == 0) region_ = std::move(moved);
+  return result;
+}
+
+namespace {
+
+napi_value Construct(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  napi_value target = nullptr;
+  napi_get_new_target(env, info, &target);
+  Shared region = std::move(call.environment().newborn);
+  if (target == nullptr || region == nullptr) return call.TypeError("Mapping: Illegal constructor");
+  auto* mapping = new Mapping(env, std::move(region));
+  napi_status status = napi_wrap(
+      env, call.self(), mapping, [](napi_env, void* data, void*) { delete static_cast<Mapping*>(data); },
+      nullptr, nullptr);
+  if (status != napi_ok) {
+    delete mapping;
+    return call.TypeError("Mapping: cannot be constructed");
+  }
+  napi_type_tag_object(env, call.self(), &kTag);
+  return call.self();
+}
+
+// The receiver, or null with a TypeError pending.
+Mapping* Self(Call& call) {
+  Mapping* self = Mapping::Of(call.env(), call.self());
+  if (self == nullptr) call.TypeError("Illegal invocation");
+  return self;
+}
+
+napi_value GetByteLength(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  return self == nullptr ? nullptr : call.Number(static_cast<int64_t>(self->byte_length()));
+}
+
+napi_value GetFaulted(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  napi_value result = nullptr;
+  if (self != nullptr) napi_get_boolean(env, self->faulted(), &result);
+  return result;
+}
+
+napi_value View(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  if (self == nullptr) return nullptr;
+  int error = 0;
+  napi_value buffer = self->View(&error);
+  return buffer != nullptr ? buffer : call.Number(error);
+}
+
+napi_value Close(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (Mapping* self = Self(call)) self->Close();
+  return nullptr;
+}
+
+napi_value Relocate(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  return self == nullptr ? nullptr : call.Number(self->Relocate());
+}
+
+napi_value Duplicate(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  if (self == nullptr) return nullptr;
+  uint64_t offset = call.Size(0), byte_length = call.Size(1);
+  if (!call.ok()) return call.Failure();
+  if (self->region() == nullptr) return call.Number(-EBADF);
+  Shared copy;
+  int result = self->region()->Duplicate(offset, byte_length, &copy);
+  return result < 0 ? call.Number(result) : Mapping::New(env, std::move(copy));
+}
+
+template <int (*advise)(sys::Region&)>
+napi_value Advise(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  if (self == nullptr) return nullptr;
+  return call.Number(self->region() == nullptr ? -EBADF : advise(*self->region()));
+}
+
+napi_value Populate(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  if (self == nullptr) return nullptr;
+  bool for_writing = call.Bool(0);
+  if (!call.ok()) return call.Failure();
+  return call.Number(self->region() == nullptr ? -EBADF : self->region()->Populate(for_writing));
+}
+
+int Refresh(sys::Region& region) {
+  return region.Refresh();
+}
+int AdviseHugePages(sys::Region& region) {
+  return region.AdviseHugePages();
+}
+
+}  // namespace
+
+void RegisterMapping(napi_env env) {
+  auto method = [](const char* name, napi_callback function) {
+    return napi_property_descriptor{name,    nullptr, function,     nullptr,
+                                    nullptr, nullptr, napi_default, nullptr};
+  };
+  auto getter = [](const char* name, napi_callback function) {
+    return napi_property_descriptor{name,    nullptr, nullptr,      function,
+                                    nullptr, nullptr, napi_default, nullptr};
+  };
+  const napi_property_descriptor properties[] = {
+      getter("byteLength", GetByteLength),
+      getter("faulted", GetFaulted),
+      method("view", View),
+      method("close", Close),
+      method("relocate", Relocate),
+      method("duplicate", Duplicate),
+      method("refresh", Advise<Refresh>),
+      method("populate", Populate),
+      method("adviseHugePages", Advise<AdviseHugePages>),
+  };
+  napi_value constructor = nullptr;
+  napi_define_class(env, "Mapping", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(properties), properties,
+                    &constructor);
+  napi_create_reference(env, constructor, 1, &Environment::Of(env).mapping_class);
+}
+
+}  // namespace binding

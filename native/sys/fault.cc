@@ -1,0 +1,176 @@
+#include "sys/fault.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <vector>
+
+namespace sys {
+
+struct FaultSlot {
+  std::atomic<uintptr_t> base{0};  // 0: free
+  std::atomic<size_t> length{0};
+  std::atomic<size_t> granularity{0};
+  std::atomic<int> protection{0};
+  std::atomic<int> handlers{0};
+  std::atomic<bool> faulted{false};
+  std::atomic<size_t> intact{0};
+};
+
+namespace {
+
+// As many as the default vm.max_map_count, so that the kernel's limit is met first. Untouched slots cost
+// address space only.
+constexpr size_t kSlots = 65536;
+FaultSlot slots[kSlots];
+std::atomic<size_t> used_slots{0};
+std::atomic<bool> installed{false};
+struct sigaction previous;
+
+static_assert(std::atomic<uintptr_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
+              "a signal handler must not wait for a lock");
+
+struct FreeList {
+  std::mutex mutex;
+  std::vector<FaultSlot*> free;
+};
+FreeList& Registry() {
+  static auto* registry = new FreeList;
+  return *registry;
+}
+
+bool RepairIn(FaultSlot& slot, uintptr_t address) {
+  uintptr_t base = slot.base.load();
+  size_t length = slot.length.load();
+  if (base == 0 || address < base || address - base >= length) return false;
+  size_t from = (address - base) / slot.granularity.load() * slot.granularity.load();
+  // The whole rest at once: page by page a hostile peer could exhaust vm.max_map_count.
+  void* target = reinterpret_cast<void*>(base + from);
+  void* page = mmap(target, length - from, slot.protection.load(),
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+  if (page == MAP_FAILED) return false;
+  size_t intact = slot.intact.load();
+  while (from < intact && !slot.intact.compare_exchange_weak(intact, from)) {
+  }
+  slot.faulted.store(true);
+  return true;
+}
+
+bool Repair(uintptr_t address) {
+  size_t used = used_slots.load();
+  for (size_t i = 0; i < used; ++i) {
+    FaultSlot& slot = slots[i];
+    uintptr_t base = slot.base.load(std::memory_order_relaxed);
+    if (base == 0 || address < base) continue;
+    // Announce first, look again afterwards: UnwatchRange waits for whoever got in before it cleared `base`.
+    slot.handlers.fetch_add(1);
+    bool repaired = RepairIn(slot, address);
+    slot.handlers.fetch_sub(1);
+    if (repaired) return true;
+  }
+  return false;
+}
+
+void RestoreDefault(int signal, const siginfo_t* info) {
+  struct sigaction fallback {};
+  fallback.sa_handler = SIG_DFL;
+  sigaction(signal, &fallback, nullptr);
+  // A real fault happens again when the handler returns; a sent signal does not.
+  if (info->si_code <= 0) raise(signal);
+}
+
+void Chain(int signal, siginfo_t* info, void* context) {
+  bool with_info = (previous.sa_flags & SA_SIGINFO) != 0;
+  if (!with_info && previous.sa_handler == SIG_DFL) return RestoreDefault(signal, info);
+  if (!with_info && previous.sa_handler == SIG_IGN) {
+    // The kernel does not let a real fault be ignored either.
+    if (info->si_code > 0) RestoreDefault(signal, info);
+    return;
+  }
+  // The mask its owner asked for; ours is NODEFER with an empty one.
+  sigset_t mask = previous.sa_mask, before;
+  if ((previous.sa_flags & SA_NODEFER) == 0) sigaddset(&mask, signal);
+  sigprocmask(SIG_BLOCK, &mask, &before);
+  if (with_info) {
+    previous.sa_sigaction(signal, info, context);
+  } else {
+    previous.sa_handler(signal);
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+void OnBusError(int signal, siginfo_t* info, void* context) {
+  int saved = errno;
+  // si_code > 0 comes from the kernel; anybody may send the signal with an address of his choice.
+  if (info->si_code <= 0 || !Repair(reinterpret_cast<uintptr_t>(info->si_addr))) Chain(signal, info, context);
+  errno = saved;
+}
+
+}  // namespace
+
+void InstallFaultHandler() {
+  std::lock_guard lock(Registry().mutex);
+  if (installed.load()) return;
+  // Read before ours is in place: the handler may run in another thread at once.
+  if (sigaction(SIGBUS, nullptr, &previous) != 0) return;
+  struct sigaction ours {};
+  ours.sa_sigaction = OnBusError;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigemptyset(&ours.sa_mask);
+  if (sigaction(SIGBUS, &ours, nullptr) == 0) installed.store(true);
+}
+
+bool FaultHandlerInstalled() {
+  return installed.load();
+}
+
+bool FaultHandlerCurrent() {
+  struct sigaction now {};
+  return installed.load() && sigaction(SIGBUS, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
+         now.sa_sigaction == OnBusError;
+}
+
+FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection) {
+  FreeList& registry = Registry();
+  std::lock_guard lock(registry.mutex);
+  FaultSlot* slot = nullptr;
+  if (!registry.free.empty()) {
+    slot = registry.free.back();
+    registry.free.pop_back();
+  } else if (size_t next = used_slots.load(); next < kSlots) {
+    slot = &slots[next];
+    used_slots.store(next + 1);
+  } else {
+    return nullptr;
+  }
+  slot->length.store(length);
+  slot->granularity.store(granularity);
+  slot->protection.store(protection);
+  slot->faulted.store(false);
+  slot->intact.store(length);
+  slot->base.store(reinterpret_cast<uintptr_t>(address));
+  return slot;
+}
+
+void UnwatchRange(FaultSlot* slot) {
+  slot->base.store(0);
+  while (slot->handlers.load() != 0) sched_yield();
+  FreeList& registry = Registry();
+  std::lock_guard lock(registry.mutex);
+  registry.free.push_back(slot);
+}
+
+bool Faulted(const FaultSlot* slot) {
+  return slot->faulted.load();
+}
+
+size_t IntactLength(const FaultSlot* slot) {
+  return slot->intact.load();
+}
+
+}  // namespace sys

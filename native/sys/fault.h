@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sys {
+
+/** One range the SIGBUS handler may repair. */
+struct FaultSlot;
+
+/** Installs the process-wide SIGBUS handler once; later calls do nothing. */
+void InstallFaultHandler();
+bool FaultHandlerInstalled();
+/** Asks the kernel: somebody may have replaced ours. */
+bool FaultHandlerCurrent();
+
+/** Null when the table is full. `granularity` is the size of the pages that can be replaced. */
+FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection);
+/** Returns when no handler works on the range any more. */
+void UnwatchRange(FaultSlot* slot);
+bool Faulted(const FaultSlot* slot);
+/** The length of the head that still shows the file; behind it are zero pages. */
+size_t IntactLength(const FaultSlot* slot);
+
+}  // namespace sys

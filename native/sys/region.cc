@@ -1,0 +1,190 @@
+#include "sys/region.h"
+
+#include <sys/mman.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "sys/errno.h"
+#include "sys/quarantine.h"
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+namespace sys {
+namespace {
+
+// Transparent huge pages, and moving whole page-table pages in mremap, both need this alignment.
+constexpr size_t kHugeAlignment = size_t{2} << 20;
+constexpr uint32_t kHugetlbMagic = 0x958458f6;
+constexpr uint64_t kMaxLength = uint64_t{1} << 53;
+constexpr int kReserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+int Protection(MapKind kind) {
+  return kind == MapKind::kSharedReadOnly ? PROT_READ : PROT_READ | PROT_WRITE;
+}
+
+// mmap rounds a hugetlb length up to the huge page, also when MAP_FIXED makes it overwrite a neighbour.
+size_t GranularityOf(int fd) {
+  auto page = static_cast<size_t>(getpagesize());
+  struct statfs system {};
+  if (fstatfs(fd, &system) == 0 && static_cast<uint32_t>(system.f_type) == kHugetlbMagic) {
+    page = std::max(page, static_cast<size_t>(system.f_bsize));
+  }
+  return page;
+}
+
+}  // namespace
+
+int Region::Reserve(size_t length, size_t granularity) {
+  size_t alignment = length >= kHugeAlignment ? std::max(granularity, kHugeAlignment) : granularity;
+  auto page = static_cast<size_t>(getpagesize());
+  size_t slack = alignment - page;
+  if (length > SIZE_MAX - slack) return -ENOMEM;
+  void* found = mmap(nullptr, length + slack, PROT_NONE, kReserved, -1, 0);
+  if (found == MAP_FAILED) return -errno;
+  auto start = reinterpret_cast<uintptr_t>(found);
+  uintptr_t aligned = (start + alignment - 1) / alignment * alignment;
+  if (aligned > start) munmap(found, aligned - start);
+  uintptr_t end = start + length + slack;
+  if (end > aligned + length) munmap(reinterpret_cast<void*>(aligned + length), end - aligned - length);
+  base_ = reinterpret_cast<uint8_t*>(aligned);
+  length_ = length;
+  granularity_ = granularity;
+  return 0;
+}
+
+int Region::Watch() {
+  slot_ = WatchRange(base_, length_, granularity_, Protection(kind_));
+  if (slot_ == nullptr) return -ENOMEM;
+  madvise(base_, length_, MADV_DONTFORK);
+  return 0;
+}
+
+int Region::Map(int fd, uint64_t offset, uint64_t byte_length, MapKind kind, std::shared_ptr<Region>* out) {
+  if (fd < 0) return -EBADF;
+  if (byte_length == 0 || byte_length > kMaxLength || offset > kMaxLength - byte_length) return -EINVAL;
+  InstallFaultHandler();
+  size_t granularity = GranularityOf(fd);
+  uint64_t first = offset / granularity * granularity;
+  uint64_t last = (offset + byte_length + granularity - 1) / granularity * granularity;
+  std::shared_ptr<Region> region(new Region);
+  region->lead_ = offset - first;
+  region->byte_length_ = byte_length;
+  region->kind_ = kind;
+  int result = region->Reserve(last - first, granularity);
+  if (result < 0) return result;
+  int flags = MAP_FIXED | (kind == MapKind::kPrivate ? MAP_PRIVATE : MAP_SHARED);
+  void* mapped = mmap(region->base_, region->length_, Protection(kind), flags, fd, static_cast<off_t>(first));
+  if (mapped == MAP_FAILED) return -errno;
+  result = region->Watch();
+  if (result == 0) *out = std::move(region);
+  return result;
+}
+
+Region::~Region() {
+  if (base_ == nullptr) return;
+  uint8_t* base = base_;
+  Disown();
+  munmap(base, length_);
+}
+
+void Region::Disown() {
+  if (slot_ != nullptr) {
+    faulted_before_ = faulted();
+    UnwatchRange(slot_);
+    slot_ = nullptr;
+  }
+  base_ = nullptr;
+}
+
+void Region::Guard() {
+  if (base_ == nullptr) return;
+  uint8_t* base = base_;
+  // The handler must not put zero pages over the guard.
+  Disown();
+  if (mmap(base, length_, PROT_NONE, kReserved | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    // Too many mappings: an inaccessible range needs no new one when the whole is one mapping.
+    if (mprotect(base, length_, PROT_NONE) != 0) munmap(base, length_);
+  }
+  Retire(base, length_);
+}
+
+int Region::Move(std::shared_ptr<Region>* out) {
+  if (base_ == nullptr) return -EBADF;
+  std::shared_ptr<Region> target(new Region);
+  target->lead_ = lead_;
+  target->byte_length_ = byte_length_;
+  target->kind_ = kind_;
+  int result = target->Reserve(length_, granularity_);
+  if (result == 0) result = target->Watch();
+  if (result < 0) return result;
+  // Zero pages behind a truncation are another mapping, and mremap moves one at a time. They hold nothing:
+  // the new place gets fresh ones.
+  size_t head = std::min(IntactLength(slot_), length_);
+  bool was_faulted = faulted();
+  if (head > 0) {
+    // DONTUNMAP leaves no hole that another thread's mmap could take before the guard is there. Some
+    // drivers' mappings, and kernels before 5.13, refuse it.
+    int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    void* moved = mremap(base_, head, head, flags | MREMAP_DONTUNMAP, target->base_);
+    if (moved == MAP_FAILED) moved = mremap(base_, head, head, flags, target->base_);
+    if (moved == MAP_FAILED) return -errno;
+  }
+  if (head < length_) {
+    mmap(target->base_ + head, length_ - head, Protection(kind_), kReserved | MAP_FIXED, -1, 0);
+  }
+  madvise(target->base_, length_, MADV_DONTFORK);
+  target->faulted_before_ = was_faulted;
+  Guard();
+  *out = std::move(target);
+  return 0;
+}
+
+int Region::Duplicate(uint64_t offset, uint64_t byte_length, std::shared_ptr<Region>* out) const {
+  if (base_ == nullptr) return -EBADF;
+  if (kind_ == MapKind::kPrivate) return -EINVAL;
+  if (byte_length == 0 || byte_length > byte_length_ || offset > byte_length_ - byte_length) return -EINVAL;
+  size_t begin = lead_ + offset;
+  size_t first = begin / granularity_ * granularity_;
+  size_t last = (begin + byte_length + granularity_ - 1) / granularity_ * granularity_;
+  if (first >= IntactLength(slot_)) return -EFAULT;
+  std::shared_ptr<Region> region(new Region);
+  region->lead_ = begin - first;
+  region->byte_length_ = byte_length;
+  region->kind_ = kind_;
+  region->faulted_before_ = faulted();
+  int result = region->Reserve(last - first, granularity_);
+  if (result < 0) return result;
+  // An old size of 0 duplicates a shared mapping, also where a seal forbids to map the file once more.
+  void* copy = mremap(base_ + first, 0, region->length_, MREMAP_MAYMOVE | MREMAP_FIXED, region->base_);
+  if (copy == MAP_FAILED) return -errno;
+  result = region->Watch();
+  if (result == 0) *out = std::move(region);
+  return result;
+}
+
+int Region::Advise(int advice) {
+  return base_ == nullptr ? -EBADF : Retry([&] { return madvise(base_, length_, advice); });
+}
+
+int Region::Refresh() {
+  // On a shared mapping it would be a no-op at best; the caller confused two buffers.
+  return kind_ == MapKind::kPrivate ? Advise(MADV_DONTNEED) : -EINVAL;
+}
+
+int Region::Populate(bool for_writing) {
+  return Advise(for_writing ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
+int Region::AdviseHugePages() {
+  return Advise(MADV_HUGEPAGE);
+}
+
+}  // namespace sys

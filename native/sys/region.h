@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "sys/fault.h"
+
+namespace sys {
+
+enum class MapKind { kShared = 0, kSharedReadOnly = 1, kPrivate = 2 };
+
+/**
+ * One mapped range of addresses. It never changes its place: what moves the pages makes a new Region and
+ * leaves this one empty, so whoever still holds it (the finalizer of an old view) has nothing to unmap.
+ */
+class Region {
+ public:
+  static int Map(int fd, uint64_t offset, uint64_t byte_length, MapKind kind, std::shared_ptr<Region>* out);
+  ~Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+
+  uint8_t* bytes() const { return base_ + lead_; }
+  size_t byte_length() const { return byte_length_; }
+  MapKind kind() const { return kind_; }
+  bool faulted() const { return faulted_before_ || (slot_ != nullptr && Faulted(slot_)); }
+
+  /** How many ArrayBuffers were made over it whose backing store is not freed yet. One thread only. */
+  int views = 0;
+
+  /** Makes the addresses inaccessible and gives them to the quarantine. */
+  void Guard();
+  /** The same pages, with the same private copies, at fresh addresses; a guard stays here. */
+  int Move(std::shared_ptr<Region>* out);
+  /** A second mapping of a range of the same pages; shared kinds only. */
+  int Duplicate(uint64_t offset, uint64_t byte_length, std::shared_ptr<Region>* out) const;
+  int Refresh();
+  int Populate(bool for_writing);
+  int AdviseHugePages();
+
+ private:
+  Region() = default;
+  int Reserve(size_t length, size_t granularity);
+  int Watch();
+  void Disown();
+  int Advise(int advice);
+
+  uint8_t* base_ = nullptr;  // null: nothing owned
+  size_t length_ = 0;        // whole pages
+  size_t granularity_ = 0;   // 4096, or the huge page of a hugetlb file
+  size_t lead_ = 0;          // bytes of the first page before the range
+  size_t byte_length_ = 0;
+  MapKind kind_ = MapKind::kShared;
+  FaultSlot* slot_ = nullptr;
+  bool faulted_before_ = false;
+};
+
+}  // namespace sys

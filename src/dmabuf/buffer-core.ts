@@ -1,0 +1,322 @@
+import { diagnostics } from '../internal/diagnostics.ts'
+import { errno, problem, systemError } from '../internal/errors.ts'
+import { limits } from '../internal/limits.ts'
+import { refund } from '../memory/budget.ts'
+import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
+import type { Mapping, SequenceWord } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+import type { Storage } from './storage.ts'
+import { checkView, mapStorage } from './views.ts'
+import { RecordFlag, StateRecord, Slot, SLOT_WORDS } from './words.ts'
+
+/** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
+export interface HolderInfo {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+  readonly openBrackets: number
+  readonly openWriteBrackets: number
+}
+
+/** What the sharing layer knows of a buffer that has left this environment, or came to it. */
+export interface SharedState {
+  /** Words of the state segment and where the buffer's record begins in them. */
+  readonly words: Uint32Array
+  readonly base: number
+  /** Holders that registered; empty where this environment is itself a holder. */
+  holders(): HolderInfo[]
+  /** Tells every holder that the buffer is revoked. */
+  revoke(): void
+  /** Whether the exporter is still there (always so in the exporter). */
+  readonly exporterAlive: boolean
+}
+
+const live = new Set<BufferCore>()
+let serial = 0
+let stacks = process.env['DMABUF_STACKS'] === '1'
+
+/** Whether buffers remember the stack that created them, shown by `bufinfo`; also DMABUF_STACKS=1. */
+export function recordStacks(on: boolean): void {
+  stacks = on
+}
+
+export function liveBuffers(): Iterable<BufferCore> {
+  return live
+}
+
+export interface CoreInit {
+  readonly name: string
+  readonly exporterName: string
+  readonly role: 'exporter' | 'holder'
+  readonly storage: Storage
+  /** Where there is a mapping already that a seal forbids to make again. */
+  readonly mapping?: Mapping
+}
+
+/**
+ * The one inner buffer of an environment, whatever the number of `DmaBuf` wrappers over it. Invariants:
+ * `wrappers <= references`; views exist only while `wrappers > 0`; the descriptor is closed exactly once, by
+ * `destroy`.
+ */
+export class BufferCore {
+  readonly id = ++serial
+  readonly name: string
+  readonly exporterName: string
+  readonly role: 'exporter' | 'holder'
+  readonly createdAt: string | undefined
+  storage: Storage
+  /** Bracket words: private to this environment until it is given a slot of a holder segment. */
+  slot: Uint32Array = new Uint32Array(SLOT_WORDS)
+  slotBase = 0
+  shared: SharedState | undefined
+  revoked = false
+  /** Comes again and again (a pool): its pages stay mapped between two uses. */
+  recycled = false
+  destroyed = false
+  wrappers = 0
+  /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */
+  references = 0
+
+  /** The last wrapper is gone: by default the views go. */
+  onUnwrapped: (core: BufferCore) => void = (core) => core.unmap()
+  /** Nothing here needs the buffer any more; somebody elsewhere may. */
+  onUnused: (core: BufferCore) => void = (core) => core.onIdle(core)
+  /** Nobody anywhere needs it: by default it is given back. */
+  onIdle: (core: BufferCore) => void = (core) => core.destroy()
+  /** Runs inside `destroy`, before the descriptor is closed. */
+  onDestroy: () => void = () => {}
+
+  #mapping: Mapping | undefined
+  #ranges = new Set<Mapping>()
+  #brokenSeen = 0
+  #external = 0
+
+  constructor(init: CoreInit) {
+    this.name = init.name
+    this.exporterName = init.exporterName
+    this.role = init.role
+    this.storage = init.storage
+    this.#mapping = init.mapping
+    this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
+    this.#account(init.storage.byteLength)
+    live.add(this)
+  }
+
+  // ---- references ---------------------------------------------------------------------------------------
+
+  retain(): void {
+    this.references++
+  }
+
+  release(): void {
+    if (--this.references === 0 && !this.destroyed) this.onUnused(this)
+  }
+
+  wrap(): void {
+    this.retain()
+    if (this.wrappers++ === 0 && diagnostics.bufferOpened.hasSubscribers) {
+      const { id, name, exporterName, role } = this
+      const byteLength = this.storage.byteLength
+      diagnostics.bufferOpened.publish({ id, name, byteLength, exporterName, role })
+    }
+  }
+
+  unwrap(collected: boolean): void {
+    if (--this.wrappers === 0) {
+      this.onUnwrapped(this)
+      if (diagnostics.bufferClosed.hasSubscribers) {
+        diagnostics.bufferClosed.publish({ id: this.id, name: this.name, role: this.role, collected })
+      }
+    }
+    this.release()
+  }
+
+  /** Gives everything back: views, mapping, descriptor, budget. Idempotent. */
+  destroy(): void {
+    if (this.destroyed) return
+    this.destroyed = true
+    live.delete(this)
+    this.unmap()
+    this.onDestroy()
+    this.#account(-this.#external)
+    addon().close(this.storage.fd)
+    refund(this.storage.charged)
+    if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
+      diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+    }
+  }
+
+  // ---- memory ---------------------------------------------------------------------------------------------
+
+  get mapping(): Mapping {
+    if (this.#mapping !== undefined) return this.#mapping
+    checkView(this.storage.byteLength)
+    this.#mapping = mapStorage(this.storage, 0, this.storage.byteLength, this.name)
+    return this.#mapping
+  }
+
+  get faulted(): boolean {
+    return this.#mapping?.faulted === true || (this.#ranges.size > 0 && [...this.#ranges].some((r) => r.faulted))
+  }
+
+  /** A mapping of its own for a range; closed with the last wrapper at the latest. */
+  mapRange(offset: number, length: number): Mapping {
+    checkView(length)
+    const mapping = this.#duplicates
+      ? this.mapping.duplicate(offset, length)
+      : mapStorage(this.storage, offset, length, this.name)
+    if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
+    this.#ranges.add(mapping)
+    return mapping
+  }
+
+  unmapRange(mapping: Mapping): void {
+    this.#ranges.delete(mapping)
+    mapping.close()
+  }
+
+  /** Detaches every view, then gives the addresses up. */
+  unmap(): void {
+    this.unmapRanges()
+    if (this.#duplicates && !this.destroyed) this.relocate()
+    else {
+      this.#mapping?.close()
+      this.#mapping = undefined
+    }
+  }
+
+  unmapRanges(): void {
+    for (const range of this.#ranges) range.close()
+    this.#ranges.clear()
+  }
+
+  /** Detaches every view but keeps the pages mapped, at other addresses, for the next use. */
+  relocate(): void {
+    this.unmapRanges()
+    if (this.#mapping === undefined || this.#mapping.relocate() === 0) return
+    this.#mapping.close()
+    this.#mapping = undefined
+  }
+
+  refresh(): void {
+    this.#mapping?.refresh()
+    for (const range of this.#ranges) range.refresh()
+  }
+
+  get frozen(): boolean {
+    return this.storage.kind === 'memfd' && isFrozen(addon().getSeals(this.storage.fd))
+  }
+
+  /** Gives up the writable mapping and seals the storage against every write, for good. */
+  freeze(): void {
+    const { storage, name } = this
+    if (this.frozen) return
+    const refuse = (reason: string) => problem('notFreezable', { name, reason })
+    if (this.role !== 'exporter') throw refuse('this process is not its exporter')
+    if (storage.sharing !== 'read-only') throw refuse("it is shared as 'writable'")
+    const open = this.openBrackets
+    if (open > 0) throw problem('openBrackets', { name, count: open })
+    this.unmapRanges()
+    this.#mapping?.close()
+    this.#mapping = undefined
+    const result = addon().addSeals(storage.fd, FROZEN_SEALS)
+    // Another mapping is still there: memory transferred away with its ArrayBuffer.
+    if (result === -errno.EBUSY) throw refuse('its memory is still mapped for writing in this process')
+    if (result < 0) throw systemError(result, 'fcntl', `sealing buffer ${name}`)
+    this.storage = { ...storage, writable: false }
+  }
+
+  /** New storage under the same buffer; the old one is closed. Only while nobody uses it. */
+  replaceStorage(storage: Storage, mapping: Mapping | undefined): void {
+    this.unmapRanges()
+    this.#mapping?.close()
+    addon().close(this.storage.fd)
+    refund(this.storage.charged)
+    this.storage = storage
+    this.#mapping = mapping
+  }
+
+  /** The exporter of read-only memory keeps the one writable mapping that its own seal forbids to make again. */
+  get #duplicates(): boolean {
+    return this.storage.sharing === 'read-only' && this.storage.writable
+  }
+
+  #account(bytes: number): void {
+    this.#external += bytes
+    addon().adjustExternalMemory(bytes)
+  }
+
+  // ---- brackets -------------------------------------------------------------------------------------------
+
+  get openBrackets(): number {
+    return this.slot[this.slotBase + Slot.count] ?? 0
+  }
+
+  get openWriteBrackets(): number {
+    return this.slot[this.slotBase + Slot.writers] ?? 0
+  }
+
+  /** B1 of the protocol: the bracket is visible to the exporter before anything else is looked at. */
+  raise(writes: boolean): void {
+    const { slot, slotBase: base } = this
+    if (Atomics.add(slot, base + Slot.count, 1) >= limits.maxOpenBrackets) {
+      Atomics.sub(slot, base + Slot.count, 1)
+      throw problem('tooManyBrackets', { name: this.name, count: limits.maxOpenBrackets })
+    }
+    if (writes && Atomics.add(slot, base + Slot.writers, 1) === 0) this.#turnSequence()
+  }
+
+  /** E1: everything written inside the bracket is visible before the bracket is seen to end. */
+  lower(writes: boolean): void {
+    const { slot, slotBase: base } = this
+    if (writes && Atomics.sub(slot, base + Slot.writers, 1) === 1) this.#turnSequence()
+    Atomics.sub(slot, base + Slot.count, 1)
+  }
+
+  /** Odd from the first write bracket to the end of the last one, however many overlap. */
+  #turnSequence(): void {
+    Atomics.add(this.slot, this.slotBase + Slot.writeSequence, 1)
+    if (this.role === 'exporter' && this.shared !== undefined) {
+      Atomics.add(this.shared.words, this.shared.base + StateRecord.writeSequence, 1)
+    }
+  }
+
+  /** Whether a writer died inside its bracket since the last time this was asked. */
+  takeInterrupted(): boolean {
+    const { shared } = this
+    if (shared === undefined) return false
+    let broken = Atomics.load(shared.words, shared.base + StateRecord.broken)
+    // A dead exporter cannot count itself: its own sequence word has stayed odd.
+    if (!shared.exporterAlive) broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
+    if (broken === this.#brokenSeen) return false
+    this.#brokenSeen = broken
+    return true
+  }
+
+  /** From now on breaks count: those before this environment had the buffer are not its business. */
+  forgetInterrupted(): void {
+    this.takeInterrupted()
+  }
+
+  get isRevoked(): boolean {
+    if (this.revoked) return true
+    const { shared } = this
+    if (shared === undefined) return false
+    return (Atomics.load(shared.words, shared.base + StateRecord.flags) & RecordFlag.revoked) !== 0
+  }
+
+  /**
+   * The sequence words of everybody who can write, or `undefined` when some are out of reach: many may write
+   * memory that is shared as writable, and a plain peer has no sequence word at all.
+   */
+  get writerSequences(): SequenceWord[] | undefined {
+    const { shared } = this
+    const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
+    if (this.storage.kind === 'memfd' && !this.storage.writable && this.frozen) return []
+    if (this.role === 'exporter') {
+      return this.storage.sharing === 'read-only' || shared === undefined ? [own] : undefined
+    }
+    if (this.storage.sharing !== 'read-only' || shared === undefined) return undefined
+    return [{ words: shared.words, index: shared.base + StateRecord.writeSequence }]
+  }
+}

@@ -1,0 +1,174 @@
+import { diagnostics } from '../internal/diagnostics.ts'
+import { errno, problem, systemError } from '../internal/errors.ts'
+import { boolean, bytes as checkBytes, options, range } from '../internal/validate.ts'
+import type { Mapping } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+import type { Access } from './access.ts'
+import { endKernelSync } from './kernel-sync.ts'
+import type { Lease } from './lease.ts'
+import { fitsView, viewOf } from './views.ts'
+
+/** How often a verified copy is tried again before `EAGAIN`. */
+const COPY_ATTEMPTS = 16
+
+export interface CopyOptions {
+  /** First byte, counted from the beginning of the access; 0. */
+  readonly offset?: number
+  /** Bytes; the rest of the access. */
+  readonly length?: number
+  /** Private memory to copy into, at least `length` bytes; else new memory is made. */
+  readonly into?: Uint8Array
+  /** Throw `EAGAIN` when the copy cannot be verified. */
+  readonly verified?: boolean
+}
+
+export interface Copy {
+  /** Private memory: it changes no more, and any decoder may have it. */
+  readonly bytes: Uint8Array
+  /**
+   * True when the sequence word of every writer was even and unchanged around the copy, or nobody can write any
+   * more. False claims nothing: a writer wrote meanwhile, or cannot be watched (shared as `'writable'`).
+   */
+  readonly verified: boolean
+}
+
+const copyOptions = ['offset', 'length', 'into', 'verified'] as const
+
+/**
+ * An open bracket: between `beginCpuAccess` and `end()` the CPU may look at the memory (and store into it, in a
+ * write bracket). Made by `DmaBuf.beginCpuAccess`, ended by `end()`, `using`, or the closing of its buffer.
+ */
+export class CpuAccess implements Disposable, AsyncDisposable {
+  readonly access: Access
+  /** First byte of the range in the buffer. */
+  readonly offset: number
+  /** Bytes of the range. */
+  readonly length: number
+  /** A writer died inside its bracket since this process last began one: contents may be half old, half new. */
+  readonly interrupted: boolean
+  readonly #lease: Lease
+  readonly #token: object
+  readonly #whole: () => Uint8Array
+  #range: Mapping | undefined
+  #bytes: Uint8Array | undefined
+  #ended = false
+
+  /** @internal */
+  constructor(
+    access: Access,
+    offset: number,
+    length: number,
+    interrupted: boolean,
+    lease: Lease,
+    token: object,
+    whole: () => Uint8Array,
+  ) {
+    this.access = access
+    this.offset = offset
+    this.length = length
+    this.interrupted = interrupted
+    this.#lease = lease
+    this.#token = token
+    this.#whole = whole
+  }
+
+  get ended(): boolean {
+    return this.#ended || this.#lease.closed
+  }
+
+  /**
+   * The live memory of the range. **Raw**: other processes may store into it at any moment, so read single
+   * elements, copy with `set`/`slice`, but never hand it to a decoder or to `sort()`: those size their output in
+   * one pass and write it in a second, and corrupt the heap when the bytes change in between. `copy()` and
+   * `text()` are safe; the memory of a frozen buffer may go anywhere. After `end()` the view must not be used; after
+   * the buffer's `close()` its length is 0.
+   */
+  get bytes(): Uint8Array {
+    this.#check()
+    if (this.#bytes !== undefined) return this.#bytes
+    const { core } = this.#lease
+    if (fitsView(core.storage.byteLength)) {
+      const whole = this.#whole()
+      const all = this.offset === 0 && this.length === whole.length
+      this.#bytes = all ? whole : whole.subarray(this.offset, this.offset + this.length)
+    } else {
+      this.#range = core.mapRange(this.offset, this.length)
+      this.#bytes = viewOf(this.#range, this.#token, core.name)
+    }
+    return this.#bytes
+  }
+
+  /** Copies out of live memory into private memory; see {@link Copy.verified}. */
+  copy(copyOpts?: CopyOptions): Copy {
+    this.#check()
+    const opts = options('copy', copyOpts, copyOptions)
+    const { offset, length } = range('copy', this.length, opts.offset, opts.length)
+    const must = boolean('verified', opts.verified ?? false)
+    const into = opts.into === undefined ? new Uint8Array(length) : checkBytes('into', opts.into)
+    if (into.length < length) {
+      throw problem('argument', {
+        what: 'into',
+        expected: `a Uint8Array of at least ${length} bytes`,
+        received: `one of ${into.length}`,
+      })
+    }
+    const target = into.length === length ? into : into.subarray(0, length)
+    const verified = this.#copyTo(target, offset)
+    if (must && !verified) throw problem('unverified', { name: this.#lease.core.name })
+    return { bytes: target, verified }
+  }
+
+  /** The text in the range, decoded from a private copy. */
+  text(encoding: BufferEncoding = 'utf8', textOptions?: Omit<CopyOptions, 'into'>): string {
+    if (!Buffer.isEncoding(encoding)) {
+      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received: String(encoding) })
+    }
+    const { bytes } = this.copy(textOptions)
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding)
+  }
+
+  /** Ends the bracket: what was stored is visible to whoever begins next. Idempotent. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#bytes = undefined
+    const lease = this.#lease
+    if (lease.closed) return
+    const { core } = lease
+    if (this.#range !== undefined) core.unmapRange(this.#range)
+    lease.lower(this.access !== 'read')
+    if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
+    if (diagnostics.cpuEnd.hasSubscribers) {
+      diagnostics.cpuEnd.publish({ id: core.id, name: core.name, access: this.access })
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.end()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end()
+  }
+
+  #copyTo(target: Uint8Array, offset: number): boolean {
+    const { core } = this.#lease
+    const sequences = core.writerSequences
+    const whole = fitsView(core.storage.byteLength)
+    if (!whole) void this.bytes
+    const mapping = this.#range ?? core.mapping
+    const start = whole ? this.offset + offset : offset
+    for (let attempt = 0; attempt < COPY_ATTEMPTS; attempt++) {
+      const result = addon().copyOut(mapping, start, target, sequences ?? [])
+      if (result === -errno.EFAULT || mapping.faulted) throw problem('truncated', { name: core.name })
+      if (result < 0) throw systemError(result, 'copyOut', `copying buffer ${core.name}`)
+      if (sequences === undefined) return false
+      if (result === 1) return true
+    }
+    return false
+  }
+
+  #check(): void {
+    if (this.ended) throw problem('endedAccess', { name: this.#lease.core.name })
+  }
+}

@@ -1,0 +1,274 @@
+import { throwIfAborted } from '../internal/abort.ts'
+import { diagnostics } from '../internal/diagnostics.ts'
+import { problem } from '../internal/errors.ts'
+import { abortSignal, boolean, callable, options, range } from '../internal/validate.ts'
+import type { Sharing } from '../memory/seals.ts'
+import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
+import type { BufferCore } from './buffer-core.ts'
+import { CpuAccess } from './cpu-access.ts'
+import { type ExportInfo, exportCore } from './export.ts'
+import { type ForeignOptions, importDescriptor } from './foreign.ts'
+import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
+import { closeWithToken, forgetToken, Lease } from './lease.ts'
+import { MappedRange } from './mapped-range.ts'
+import { viewOf } from './views.ts'
+
+const mapOptions = ['offset', 'length'] as const
+const none: AccessOptions = Object.freeze({})
+
+/** Only this module's functions can make a wrapper. */
+const making = Symbol('making')
+
+/** The inner buffer of a wrapper; throws for anything that is not one. For the layers above. */
+export let coreOf: (buffer: DmaBuf) => BufferCore
+
+/**
+ * A buffer that can be shared: one wrapper over the environment's inner buffer. Exporters make it, channels
+ * deliver it. Whoever has it closes it: `close()`, `using`, or at last the garbage collector. Follows
+ * drivers/dma-buf/dma-buf.c.
+ */
+export class DmaBuf implements Disposable, AsyncDisposable {
+  readonly #lease: Lease
+  /** Reachable from the wrapper and from its memory; when it is collected, the lease is closed. */
+  readonly #token: object = {}
+  #bytes: Uint8Array | undefined
+  readonly #whole = () => this.#view()
+
+  static {
+    coreOf = (buffer) => {
+      if (typeof buffer !== 'object' || buffer === null || !(#lease in buffer)) {
+        throw problem('receiver', { what: 'a DmaBuf' })
+      }
+      if (buffer.#lease.closed) throw problem('closedBuffer', { name: buffer.name })
+      return buffer.#lease.core
+    }
+  }
+
+  /** @internal */
+  constructor(core: BufferCore, key: symbol) {
+    if (key !== making) throw problem('receiver', { what: 'DmaBuf.fromFd, DmaBuf.export or an exporter' })
+    this.#lease = new Lease(core)
+    closeWithToken(this.#token, this.#lease)
+  }
+
+  /**
+   * A buffer over a descriptor from anywhere: a memfd, a file in /dev/shm, a real dma-buf (udmabuf, DRM, V4L2).
+   * `fd` is borrowed and duplicated; the caller still closes it. The size comes from `fstat`. Memory that is
+   * not sealed against shrinking is refused (`EPERM`) unless `trust: 'unsealed'` says that you trust whoever
+   * has it: a truncation is then survived (the next access throws), but contents are lost.
+   */
+  static fromFd(fd: number, foreign?: ForeignOptions): DmaBuf {
+    return wrap(importDescriptor(fd, foreign))
+  }
+
+  /** Exports memory by an exporter of your own. `info.fd` is consumed; `info.ops.release` runs at the very end. */
+  static export(info: ExportInfo): DmaBuf {
+    return wrap(exportCore(info))
+  }
+
+  get name(): string {
+    return this.#lease.core.name
+  }
+
+  /** The size asked for, in bytes; the storage behind it is whole pages. */
+  get byteLength(): number {
+    return this.#lease.core.storage.byteLength
+  }
+
+  /** The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. */
+  get fd(): number {
+    return this.#open().storage.fd
+  }
+
+  /** Byte of `fd` at which the buffer begins. */
+  get offset(): number {
+    return this.#lease.core.storage.offset
+  }
+
+  get exporterName(): string {
+    return this.#lease.core.exporterName
+  }
+
+  get sharing(): Sharing {
+    return this.#lease.core.storage.sharing
+  }
+
+  /** `'exporter'` in the environment that exported the buffer, `'holder'` in every other one. */
+  get role(): 'exporter' | 'holder' {
+    return this.#lease.core.role
+  }
+
+  get closed(): boolean {
+    return this.#lease.closed
+  }
+
+  /** Nobody can write any more, which the kernel vouches for (F_SEAL_WRITE): its memory may be parsed in place. */
+  get frozen(): boolean {
+    return this.#open().frozen
+  }
+
+  /** The exporter has revoked the buffer: no new access begins. */
+  get revoked(): boolean {
+    return this.#lease.core.isRevoked
+  }
+
+  /** JavaScript sees the shared pages themselves. */
+  get zeroCopy(): boolean {
+    return true
+  }
+
+  /** Whether both are the same buffer, however they came here. */
+  same(other: DmaBuf): boolean {
+    return coreOf(this) === coreOf(other)
+  }
+
+  /**
+   * Begins CPU access: waits for what stands in the way (fences of a real dma-buf), then gives the memory. End it
+   * with `end()` or `using`. Errors: `EBADF` closed, `ENODEV` revoked or truncated, `EACCES` writing read-only
+   * memory, `EOWNERDEAD` with `strict`.
+   */
+  async beginCpuAccess(access: Access, accessOpts?: AccessOptions): Promise<CpuAccess> {
+    const signal = abortSignal('signal', accessOpts?.signal)
+    throwIfAborted(signal, 'beginCpuAccess')
+    const core = this.#open()
+    if (core.storage.kind === 'dma-buf') {
+      checkAccess(access)
+      core.retain()
+      try {
+        await fencesPassed(core.storage.fd, access, signal)
+      } finally {
+        core.release()
+      }
+    }
+    return this.beginCpuAccessSync(access, accessOpts)
+  }
+
+  /** As {@link beginCpuAccess}, at once: throws `EAGAIN` where that would have to wait. */
+  beginCpuAccessSync(access: Access, accessOpts: AccessOptions = none): CpuAccess {
+    const core = this.#open()
+    const writes = checkAccess(access) !== 'read'
+    let offset = 0
+    let length = core.storage.byteLength
+    let strict = false
+    if (accessOpts !== none) {
+      const opts = options('beginCpuAccess', accessOpts, accessOptions)
+      ;({ offset, length } = range('access', length, opts.offset, opts.length))
+      strict = boolean('strict', opts.strict ?? false)
+    }
+    if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
+    const lease = this.#lease
+    lease.raise(writes)
+    let interrupted: boolean
+    try {
+      if (core.isRevoked) throw problem('revoked', { name: core.name })
+      if (core.faulted) throw problem('truncated', { name: core.name })
+      interrupted = core.takeInterrupted()
+      if (interrupted && strict) throw problem('interrupted', { name: core.name })
+      if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
+    } catch (error) {
+      lease.lower(writes)
+      throw error
+    }
+    if (diagnostics.cpuBegin.hasSubscribers) {
+      diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
+    }
+    return new CpuAccess(access, offset, length, interrupted, lease, this.#token, this.#whole)
+  }
+
+  /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */
+  async withCpuAccess<T>(
+    access: Access,
+    use: (cpu: CpuAccess) => T | PromiseLike<T>,
+    accessOpts?: AccessOptions,
+  ): Promise<T> {
+    callable('use', use)
+    const cpu = await this.beginCpuAccess(access, accessOpts)
+    try {
+      return await use(cpu)
+    } finally {
+      cpu.end()
+    }
+  }
+
+  /** As {@link withCpuAccess}, at once; `use` must not be asynchronous. */
+  withCpuAccessSync<T>(access: Access, use: (cpu: CpuAccess) => T, accessOpts?: AccessOptions): T {
+    callable('use', use)
+    const cpu = this.beginCpuAccessSync(access, accessOpts)
+    try {
+      return use(cpu)
+    } finally {
+      cpu.end()
+    }
+  }
+
+  /** Maps a range of its own: for buffers larger than one ArrayBuffer, see {@link MappedRange}. */
+  map(mapOpts?: { readonly offset?: number; readonly length?: number }): MappedRange {
+    const core = this.#open()
+    const opts = options('map', mapOpts, mapOptions)
+    const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
+    return new MappedRange(offset, length, core.mapRange(offset, length), this.#lease, this.#token)
+  }
+
+  /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */
+  freeze(): void {
+    const core = this.#open()
+    this.#bytes = undefined
+    core.freeze()
+  }
+
+  /**
+   * Drops this process's private copies of pages of read-only memory that were stored into by mistake (a holder's
+   * views are private, as a store into a read-only page would kill Node), so that they show the buffer again.
+   */
+  refresh(): void {
+    this.#open().refresh()
+  }
+
+  /** From now on nobody begins an access (`ENODEV`); views of registered holders are detached. Exporter only. */
+  revoke(): void {
+    const core = this.#open()
+    if (core.role !== 'exporter') {
+      throw problem('argument', { what: 'revoke', expected: 'the exporter', received: 'a holder' })
+    }
+    core.revoked = true
+    core.shared?.revoke()
+    this.#bytes = undefined
+    core.unmap()
+  }
+
+  /** Ends open accesses, detaches the views when this is the last wrapper, lets go of the memory. Idempotent. */
+  close(): void {
+    if (this.#lease.closed) return
+    forgetToken(this.#lease)
+    this.#bytes = undefined
+    this.#lease.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  #open(): BufferCore {
+    const { core, closed } = this.#lease
+    if (closed) throw problem('closedBuffer', { name: core.name })
+    return core
+  }
+
+  /** Cached here and not in the inner buffer: there it would keep its own token alive for ever. */
+  #view(): Uint8Array {
+    const cached = this.#bytes
+    if (cached !== undefined && cached.length > 0) return cached
+    const { core } = this.#lease
+    this.#bytes = viewOf(core.mapping, this.#token, core.name)
+    return this.#bytes
+  }
+}
+
+/** A new wrapper over an inner buffer. For the layers above. */
+export function wrap(core: BufferCore): DmaBuf {
+  return new DmaBuf(core, making)
+}

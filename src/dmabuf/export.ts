@@ -1,0 +1,91 @@
+import { problem } from '../internal/errors.ts'
+import { limits } from '../internal/limits.ts'
+import { integer, options, text } from '../internal/validate.ts'
+import { type Admitted, admitStorage, checkRange } from '../memory/gate.ts'
+import { hasSeals, Seal } from '../memory/seals.ts'
+import type { Mapping } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+import { BufferCore } from './buffer-core.ts'
+import type { ExporterOps } from './exporter-ops.ts'
+
+export interface ExportInfo {
+  /** Shown in `bufinfo` and by `DmaBuf.exporterName`; at most 15 bytes. */
+  readonly exporterName: string
+  readonly ops: ExporterOps
+  /** Storage: a sealed memfd or a dma-buf. Consumed, also when the export fails. */
+  readonly fd: number
+  readonly byteLength: number
+  /** Byte of `fd` at which the buffer begins; 0. */
+  readonly offset?: number
+  readonly name?: string
+}
+
+const exportOptions = ['exporterName', 'ops', 'fd', 'byteLength', 'offset', 'name'] as const
+
+/** Checks an export as `dma_buf_export()` does and makes the inner buffer. */
+export function exportCore(info: ExportInfo): BufferCore {
+  const fd = integer('fd', info?.fd, 0)
+  const native = addon()
+  native.adopt(fd)
+  try {
+    options('DmaBuf.export', info, exportOptions)
+    if (typeof info.ops?.release !== 'function') throw problem('exportInfo', { what: 'ops.release' })
+    const exporterName = text('exporterName', info.exporterName, limits.maxExporterNameBytes)
+    if (exporterName === '') throw problem('exportInfo', { what: 'a name' })
+    const byteLength = integer('byteLength', info.byteLength, 1)
+    const offset = integer('offset', info.offset ?? 0, 0)
+    const admitted = admitOwn(fd)
+    checkRange(fd, admitted.facts.size, offset, byteLength)
+    const readOnly = hasSeals(admitted.facts.seals, Seal.futureWrite) || hasSeals(admitted.facts.seals, Seal.write)
+    return exporterCore({
+      name: text('name', info.name ?? '', limits.maxNameBytes),
+      exporterName,
+      ops: info.ops,
+      fd,
+      offset,
+      byteLength,
+      kind: admitted.kind,
+      sharing: readOnly ? 'read-only' : 'writable',
+      writable: !readOnly,
+      charged: 0,
+    })
+  } catch (error) {
+    native.close(fd)
+    throw error
+  }
+}
+
+function admitOwn(fd: number): Admitted {
+  const admitted = admitStorage(fd)
+  if (typeof admitted === 'string') throw problem('notMemory', { fd, found: admitted })
+  if (admitted.kind === 'unsealed') throw problem('unsealed', { fd })
+  return admitted
+}
+
+/** What an exporter inside the library says of storage that it made itself. */
+export interface ExporterCoreInit {
+  readonly name: string
+  readonly exporterName: string
+  readonly ops: ExporterOps
+  readonly fd: number
+  readonly offset: number
+  readonly byteLength: number
+  readonly kind: Admitted['kind']
+  readonly sharing: 'writable' | 'read-only'
+  readonly writable: boolean
+  readonly charged: number
+  readonly mapping?: Mapping
+}
+
+export function exporterCore(init: ExporterCoreInit): BufferCore {
+  const { name, exporterName, ops, mapping, ...storage } = init
+  const core = new BufferCore({
+    name,
+    exporterName,
+    role: 'exporter',
+    storage,
+    ...(mapping === undefined ? {} : { mapping }),
+  })
+  core.onDestroy = () => ops.release()
+  return core
+}

@@ -1,0 +1,65 @@
+import { abortable } from '../internal/abort.ts'
+import { errno, problem, systemError } from '../internal/errors.ts'
+import { READABLE, WRITABLE } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+import type { Access } from './access.ts'
+
+/** Flags of DMA_BUF_IOCTL_SYNC (include/uapi/linux/dma-buf.h). */
+const SYNC: Record<Access, number> = { read: 1, write: 2, 'read-write': 3 }
+const SYNC_END = 4
+
+const POLLIN = 1
+const POLLOUT = 4
+
+/** Readers wait for writers' fences, writers for everybody's: what poll(2) on a dma-buf tells. */
+function ready(fd: number, access: Access): boolean {
+  const wanted = access === 'read' ? POLLIN : POLLOUT
+  return (addon().pollNow(fd, wanted) & wanted) !== 0
+}
+
+/** Begins a bracket of a real dma-buf at once; `EAGAIN` while fences are pending. */
+export function beginKernelSync(fd: number, access: Access, name: string): void {
+  if (!ready(fd, access)) {
+    const what = `beginning CPU access to buffer ${name} without waiting for its fences`
+    throw problem('system', { what }, { result: -errno.EAGAIN, syscall: 'poll' })
+  }
+  sync(fd, SYNC[access], name)
+}
+
+export function endKernelSync(fd: number, access: Access, name: string): void {
+  sync(fd, SYNC[access] | SYNC_END, name)
+}
+
+/** Resolves when no fence stands in the way of this access. */
+export function fencesPassed(fd: number, access: Access, signal: AbortSignal | undefined): Promise<void> {
+  if (ready(fd, access)) return Promise.resolve()
+  return abortable(signal, 'beginCpuAccess', (resolve, reject) => {
+    const native = addon()
+    // A descriptor of its own: the event loop watches each descriptor once, and several may wait.
+    const own = native.duplicate(fd)
+    if (own < 0) {
+      reject(systemError(own, 'fcntl', 'waiting for fences'))
+      return () => {}
+    }
+    const stop = () => {
+      poll.close()
+      native.close(own)
+    }
+    const poll = new native.Poll(own, () => {
+      stop()
+      resolve()
+    })
+    poll.start(access === 'read' ? READABLE : WRITABLE)
+    return stop
+  })
+}
+
+function sync(fd: number, flags: number, name: string): void {
+  for (;;) {
+    const result = addon().dmaBufSync(fd, flags)
+    // The kernel's documentation asks to repeat on both.
+    if (result === -errno.EINTR || result === -errno.EAGAIN) continue
+    if (result < 0) throw systemError(result, 'ioctl', `synchronising buffer ${name}`)
+    return
+  }
+}

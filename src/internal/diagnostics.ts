@@ -1,0 +1,27 @@
+import { type Channel, channel } from 'node:diagnostics_channel'
+
+/**
+ * Everything that happens is published on `node:diagnostics_channel`, free when nobody listens: check
+ * `hasSubscribers` before a message is made.
+ */
+export const diagnostics = {
+  /** `{ id, name, byteLength, exporterName, role }` */
+  bufferOpened: channel('dmabuf:buffer:opened'),
+  /** `{ id, name, role }`; with `collected: true` when nobody closed it and the garbage collector did. */
+  bufferClosed: channel('dmabuf:buffer:closed'),
+  /** `{ id, name }`: the exporter's memory is given back, no holder is left. */
+  bufferReleased: channel('dmabuf:buffer:released'),
+  /** `{ id, name, access, offset, length }` */
+  cpuBegin: channel('dmabuf:cpu:begin'),
+  /** `{ id, name, access }` */
+  cpuEnd: channel('dmabuf:cpu:end'),
+  /** `{ pid, uid, gid }` */
+  holderConnected: channel('dmabuf:holder:connected'),
+  /** `{ pid, uid, gid, buffers, interrupted }`: interrupted counts write brackets that it left open. */
+  holderGone: channel('dmabuf:holder:gone'),
+  /** `{ pid, uid, gid, what }`: a peer broke the protocol and was dropped. */
+  peerDropped: channel('dmabuf:peer:dropped'),
+  /** `{ peer, bytes, buffers }` */
+  messageSent: channel('dmabuf:message:sent'),
+  messageReceived: channel('dmabuf:message:received'),
+} as const satisfies Record<string, Channel>

@@ -1,0 +1,49 @@
+/**
+ * Every limit of the library, by name. A limit that a peer can run into is enforced on both sides and is part
+ * of docs/protocol.md.
+ */
+export const limits = Object.freeze({
+  /** Largest packet of a channel in bytes; below the kernel's 212,960 for a default socket buffer. */
+  maxMessageBytes: 196_608,
+  /** Buffers in one message. */
+  maxBuffersPerMessage: 32,
+  /** Binary parts in one message. */
+  maxPartsPerMessage: 256,
+  /** Descriptors in one packet: four for each buffer at the most. */
+  maxDescriptorsPerMessage: 128,
+  /** Descriptors that a channel has under way before it waits for the peer to have read some. */
+  maxDescriptorsInFlight: 192,
+  /** Messages that wait inside this process because the socket is full; one more send is refused (`ENOBUFS`). */
+  maxQueuedSends: 1024,
+  /** Messages read ahead of `receive()`; then the socket is left alone, and the sender waits. */
+  maxQueuedReceives: 64,
+  /** Packets handled in one turn of the event loop for one socket. */
+  maxPacketsPerTurn: 64,
+  /** State segments (exporters, 1023 buffers each) that one channel may name in one direction. */
+  maxExportersPerChannel: 1024,
+  /** Buffers that a sender may name by number because the peer said that it keeps them. */
+  maxKeptBuffers: 4096,
+  /** Milliseconds that a stranger has to say its first word. */
+  helloTimeout: 5_000,
+  /** Milliseconds for knocking at an exporter's door; afterwards the holder stays unregistered. */
+  doorTimeout: 2_000,
+  /** Connections that an exporter keeps at its door; one more is turned away. */
+  maxHolders: 1024,
+  /** Holder segments of one connection (4095 buffers each). */
+  maxHolderSegments: 64,
+  /** Open brackets of one holder on one buffer. */
+  maxOpenBrackets: 4096,
+  /** Longest buffer name in bytes of UTF-8, the kernel's `DMA_BUF_NAME_LEN` less its NUL. */
+  maxNameBytes: 31,
+  /** Longest exporter name in bytes of UTF-8. */
+  maxExporterNameBytes: 15,
+  /** Bytes and buffers of recycled storage kept mapped by a receiver after it closed them. */
+  maxParkedBytes: 1 << 30,
+  maxParkedBuffers: 64,
+  /** Milliseconds after which parked storage that did not come again is given up. */
+  parkTimeout: 2_000,
+  /** Buffers in one pool. */
+  maxPoolBuffers: 4096,
+  /** Connections waiting to be accepted. */
+  defaultBacklog: 128,
+})

@@ -1,0 +1,62 @@
+import { checked, systemError } from '../internal/errors.ts'
+import type { Poll } from '../native/addon.ts'
+import { READABLE } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+
+/**
+ * Waits for many descriptors to hang up (leashes, pidfds) with one descriptor on the event loop: a nested epoll
+ * set, one-shot. It never keeps the process alive.
+ */
+export class HangupWatch {
+  #epoll = -1
+  #poll: Poll | undefined
+  #nextToken = 1
+  readonly #callbacks = new Map<number, () => void>()
+  readonly #tokens = new Map<number, number>()
+
+  /** Calls back once, when `fd` is ready for `events` or has hung up. `fd` is borrowed: {@link cancel} before close. */
+  once(fd: number, events: number, callback: () => void): void {
+    this.#open()
+    const known = this.#tokens.get(fd)
+    const token = known ?? this.#nextToken++
+    const result = addon().epollArm(this.#epoll, fd, token, events, known !== undefined)
+    checked(result, 'epoll_ctl', 'watching a descriptor')
+    this.#tokens.set(fd, token)
+    this.#callbacks.set(token, callback)
+  }
+
+  /** Idempotent; true when the descriptor was known. */
+  cancel(fd: number): boolean {
+    const token = this.#tokens.get(fd)
+    if (token === undefined) return false
+    this.#tokens.delete(fd)
+    this.#callbacks.delete(token)
+    addon().epollRemove(this.#epoll, fd)
+    return true
+  }
+
+  #open(): void {
+    if (this.#poll !== undefined) return
+    const native = addon()
+    this.#epoll = checked(native.epollCreate(), 'epoll_create1', 'watching descriptors')
+    this.#poll = new native.Poll(this.#epoll, () => this.#take())
+    this.#poll.start(READABLE)
+    this.#poll.unref()
+  }
+
+  #take(): void {
+    const native = addon()
+    const count = native.epollTake(this.#epoll)
+    if (count < 0) throw systemError(count, 'epoll_wait', 'watching descriptors')
+    // Callbacks may watch again, which writes no tokens: the scratch stays as it is until the next take.
+    for (let index = 0; index < count; index++) {
+      const token = native.scratch.tokens[index] ?? 0
+      const callback = this.#callbacks.get(token)
+      this.#callbacks.delete(token)
+      callback?.()
+    }
+  }
+}
+
+/** The one of this environment. */
+export const hangups = new HangupWatch()

@@ -1,0 +1,96 @@
+import { RECORDS, STATE_SEGMENT_BYTES, StateRecord } from '../dmabuf/words.ts'
+import { identityKey } from '../memory/facts.ts'
+import { admitSegment } from '../memory/gate.ts'
+import { addon } from '../native/load.ts'
+import type { PrivateMessage } from './private-message.ts'
+import { RemoteExporter } from './remote-exporter.ts'
+import { bindDoor, openState, RemoteState } from './remote-state.ts'
+import { exporterPort } from './exporter-port.ts'
+import { StateSegment } from './state-segment.ts'
+
+/** Where a handle's record lies: in this environment's own state, or in another's. */
+export type StateRef = StateSegment | RemoteState
+
+/** This environment as a holder: the exporters it knows, each once, whatever channel named them. */
+class HolderPort {
+  readonly #states = new Map<string, RemoteState>()
+  readonly #exporters = new Map<string, RemoteExporter>()
+
+  /**
+   * Takes a state segment and a door that came with a handle (both consumed; -1: no door) and binds the two
+   * together. Returns the state they stand for, or what is wrong.
+   */
+  open(stateFd: number, doorFd: number): StateRef | string {
+    const native = addon()
+    const drop = (reason: string) => {
+      native.closeLater(doorFd < 0 ? [stateFd] : [stateFd, doorFd])
+      return reason
+    }
+    const facts = admitSegment(stateFd, STATE_SEGMENT_BYTES)
+    if (typeof facts === 'string') return drop(facts)
+    const key = identityKey(facts)
+    const known = exporterPort().ownSegment(key) ?? this.#states.get(key)
+    if (known !== undefined) {
+      drop('')
+      return known
+    }
+    const opened = openState(stateFd)
+    if (typeof opened === 'string') return drop(opened)
+    const bound = doorFd < 0 ? { kind: 'none' as const, key: '' } : bindDoor(opened.words, doorFd)
+    if (typeof bound === 'string') {
+      opened.mapping.close()
+      return drop(bound)
+    }
+    const doorKey = bound.kind === 'door' ? bound.key : `state ${key}`
+    let exporter = this.#exporters.get(doorKey)
+    if (exporter === undefined) {
+      const door = bound.kind === 'door' ? doorFd : -1
+      const connected = bound.kind === 'pair' ? doorFd : -1
+      exporter = this.#addExporter(doorKey, door, connected)
+    } else if (doorFd >= 0) native.closeLater([doorFd])
+    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () => this.#states.delete(key))
+    this.#states.set(key, state)
+    return state
+  }
+
+  #addExporter(key: string, door: number, connected: number): RemoteExporter {
+    const exporter: RemoteExporter = new RemoteExporter(door, connected, {
+      revoked: (message) => this.#forCore(exporter, message, 'revoked'),
+      freed: (message) => this.#forCore(exporter, message, 'freed'),
+      closed: () => this.#exporters.delete(key),
+    })
+    this.#exporters.set(key, exporter)
+    return exporter
+  }
+
+  #forCore(exporter: RemoteExporter, message: PrivateMessage, what: 'revoked' | 'freed'): void {
+    for (const state of this.#states.values()) {
+      if (state.exporter !== exporter || state.segment !== message.segment) continue
+      const core = state.cores.get(message.record)
+      if (core === undefined) continue
+      if (what === 'revoked') {
+        core.revoked = true
+        core.unmap()
+      } else if (core.references === 0) core.destroy()
+    }
+  }
+}
+
+let port: HolderPort | undefined
+
+export function holderPort(): HolderPort {
+  port ??= new HolderPort()
+  return port
+}
+
+/** The words of a record and where it begins. */
+export function recordOf(state: StateRef, record: number): { words: Uint32Array; base: number } {
+  return { words: state.words, base: StateSegment.base(record) }
+}
+
+/** Whether a record is the one that a handle speaks of. */
+export function recordIs(state: StateRef, record: number, idLow: number, idHigh: number): boolean {
+  if (record >= RECORDS || (idLow === 0 && idHigh === 0)) return false
+  const { words, base } = recordOf(state, record)
+  return words[base + StateRecord.idLow] === idLow && words[base + StateRecord.idHigh] === idHigh
+}

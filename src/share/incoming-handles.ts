@@ -1,0 +1,182 @@
+import { BufferCore } from '../dmabuf/buffer-core.ts'
+import type { Storage } from '../dmabuf/storage.ts'
+import { StateRecord } from '../dmabuf/words.ts'
+import { limits } from '../internal/limits.ts'
+import { inspect } from '../memory/facts.ts'
+import { type Admitted, admitLeash, admitStorage, dmaBufNames } from '../memory/gate.ts'
+import { hasSeals, Seal } from '../memory/seals.ts'
+import { addon } from '../native/load.ts'
+import type { IncomingDescriptors } from './incoming-descriptors.ts'
+import { type Handle, HandleFlag } from './handle.ts'
+import { HeldBuffer, heldBuffer } from './held-buffer.ts'
+import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
+import { KeptBuffers } from './kept-buffers.ts'
+import { RemoteState } from './remote-state.ts'
+
+const ACCESS_MODE = 3
+const READ_WRITE = 2
+
+/** Whether memory that may still shrink is taken from this peer. */
+export type Trust = 'sealed' | 'unsealed'
+
+/**
+ * The receiving half of a channel's buffers: binds what came (storage, leash, record) together, checked against
+ * what the kernel says and what only the exporter can write, and finds the inner buffer for it.
+ */
+export class IncomingHandles {
+  readonly kept: KeptBuffers
+  readonly #exporters = new Map<number, StateRef>()
+  readonly #trust: Trust
+
+  constructor(trust: Trust, tell: (type: number, name: number) => void) {
+    this.#trust = trust
+    this.kept = new KeptBuffers(tell)
+  }
+
+  /** An `exporter` packet: consumes both descriptors. Returns what is wrong, or a wait for the knock at its door. */
+  addExporter(index: number, state: number, door: number): string | Promise<void> | undefined {
+    if (index >= limits.maxExportersPerChannel || this.#exporters.has(index)) {
+      addon().closeLater(door < 0 ? [state] : [state, door])
+      return `exporter ${index} is named twice or beyond the limit`
+    }
+    const opened = holderPort().open(state, door)
+    if (typeof opened === 'string') return opened
+    this.#exporters.set(index, opened)
+    if (!(opened instanceof RemoteState)) return undefined
+    opened.use()
+    return opened.exporter.ready
+  }
+
+  /** The inner buffer of a handle, to be wrapped at once; or what is wrong. */
+  receive(handle: Handle, descriptors: IncomingDescriptors): BufferCore | string {
+    if ((handle.flags & HandleFlag.named) !== 0) {
+      return this.kept.find(handle.name) ?? `a buffer is named ${handle.name} that this side does not keep`
+    }
+    const storage = (handle.flags & HandleFlag.storage) !== 0 ? descriptors.take() : -1
+    const leash = (handle.flags & HandleFlag.leash) !== 0 ? descriptors.take() : -1
+    if (storage < 0) return 'a handle without storage'
+    const bare = (handle.flags & HandleFlag.bare) !== 0
+    const core = bare ? this.#bare(handle, storage) : this.#bound(handle, storage, leash)
+    if (typeof core !== 'string') {
+      if (!bare && leash >= 0) this.kept.received(core, handle.name)
+      return core
+    }
+    addon().closeLater(leash < 0 ? [storage] : [storage, leash])
+    return core
+  }
+
+  /** A buffer with a record. Consumes the descriptors when it returns a buffer. */
+  #bound(handle: Handle, storage: number, leash: number): BufferCore | string {
+    const native = addon()
+    const { record, idLow, idHigh } = handle
+    const state = this.#exporters.get(handle.exporter)
+    if (state === undefined) return `exporter ${handle.exporter} was never named`
+    if (leash < 0) return 'a handle without a leash'
+    if (!recordIs(state, record, idLow, idHigh)) return 'a handle whose record is another one or free'
+    const leashed = admitLeash(leash)
+    if (leashed !== true) return leashed
+    if (!(state instanceof RemoteState)) {
+      const own = state.find(record, idLow, idHigh)
+      if (own === undefined) return 'a handle of a buffer that was released'
+      if (typeof inspect(storage) === 'number') return 'a handle whose storage is not open'
+      native.closeLater([storage])
+      native.close(leash)
+      return own
+    }
+    const admitted = this.#admit(handle, storage)
+    if (typeof admitted === 'string') return admitted
+    const { words, base } = recordOf(state, record)
+    const generation = Atomics.load(words, base + StateRecord.generation)
+    const { facts } = admitted
+    const bound =
+      words[base + StateRecord.storageInodeLow] === facts.inodeLow &&
+      words[base + StateRecord.storageInodeHigh] === facts.inodeHigh &&
+      words[base + StateRecord.storageDeviceLow] === facts.deviceLow &&
+      words[base + StateRecord.storageDeviceHigh] === facts.deviceHigh &&
+      Atomics.load(words, base + StateRecord.generation) === generation
+    if (!bound) return 'a handle whose storage is not the one its record names'
+    const known = state.cores.get(record)
+    if (known !== undefined && recordKnown(known, idLow, idHigh)) {
+      return this.#again(known, handle, admitted, generation, storage, leash)
+    }
+    // A parked buffer of a record that was used again: its exporter is done with it.
+    if (known !== undefined && known.references === 0) known.destroy()
+    else if (known !== undefined) return 'a record was used again while its buffer is held'
+    const core = this.#newCore(handle, admitted, storage, 'holder')
+    core.recycled = (handle.flags & HandleFlag.recycled) !== 0
+    new HeldBuffer(core, state, { segment: state.segment, record, idLow, idHigh }, generation, leash)
+    return core
+  }
+
+  /** A buffer that is here already, or parked. */
+  #again(
+    core: BufferCore,
+    handle: Handle,
+    admitted: Admitted,
+    generation: number,
+    storage: number,
+    leash: number,
+  ): BufferCore | string {
+    const held = heldBuffer(core)
+    if (held === undefined) return 'a record of another kind'
+    if (held.generation === generation) addon().close(storage)
+    else if (core.references > 0) return 'the storage of a fixed buffer was replaced while it is held'
+    else {
+      core.replaceStorage(storageOf(handle, admitted, storage), undefined)
+      held.generation = generation
+    }
+    held.receivedAgain(leash)
+    return core
+  }
+
+  /** Memory that no exporter speaks for: in this environment it begins here. */
+  #bare(handle: Handle, storage: number): BufferCore | string {
+    const admitted = this.#admit(handle, storage)
+    if (typeof admitted === 'string') return admitted
+    return this.#newCore(handle, admitted, storage, 'exporter')
+  }
+
+  #admit(handle: Handle, storage: number): Admitted | string {
+    const admitted = admitStorage(storage)
+    if (typeof admitted === 'string') return `storage that cannot be mapped: ${admitted}`
+    if (admitted.kind === 'unsealed' && this.#trust !== 'unsealed') {
+      return "storage that may still shrink (accept it with { trust: 'unsealed' })"
+    }
+    const { size } = admitted.facts
+    if (handle.offset > size || handle.byteLength > size - handle.offset) {
+      return `storage of ${size} bytes for a buffer of ${handle.byteLength} at ${handle.offset}`
+    }
+    return admitted
+  }
+
+  #newCore(handle: Handle, admitted: Admitted, fd: number, role: 'exporter' | 'holder'): BufferCore {
+    const names = admitted.kind === 'dma-buf' ? dmaBufNames(fd) : undefined
+    return new BufferCore({
+      name: handle.label,
+      exporterName: names?.exporterName ?? (handle.exporterName || 'foreign'),
+      role,
+      storage: storageOf(handle, admitted, fd),
+    })
+  }
+
+  close(): void {
+    this.kept.close()
+    for (const state of this.#exporters.values()) if (state instanceof RemoteState) state.unuse()
+    this.#exporters.clear()
+  }
+}
+
+function recordKnown(core: BufferCore, idLow: number, idHigh: number): boolean {
+  const held = heldBuffer(core)
+  return held !== undefined && held.idLow === idLow && held.idHigh === idHigh
+}
+
+/** What the kernel's seals say of the sharing, not what the message claims. */
+function storageOf(handle: Handle, { kind, facts }: Admitted, fd: number): Storage {
+  const sealed = hasSeals(facts.seals, Seal.futureWrite) || hasSeals(facts.seals, Seal.write)
+  const claimed = (handle.flags & HandleFlag.readOnly) !== 0
+  const writable = !sealed && !claimed && (facts.statusFlags & ACCESS_MODE) === READ_WRITE
+  const { offset, byteLength } = handle
+  return { fd, offset, byteLength, kind, sharing: writable ? 'writable' : 'read-only', writable, charged: 0 }
+}
+

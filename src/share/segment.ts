@@ -1,0 +1,42 @@
+import { checked, systemError } from '../internal/errors.ts'
+import { READ_ONLY_SEALS, Seal } from '../memory/seals.ts'
+import { type Mapping, MapKind } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+
+/** A page that this environment writes and others read: sealed against every other writer before it is sent. */
+export interface OwnSegment {
+  readonly fd: number
+  readonly words: Uint32Array
+  readonly mapping: Mapping
+}
+
+/** Makes a segment: mapped for writing first, then sealed, because the seal forbids any later such mapping. */
+export function createSegment(name: string, byteLength: number): OwnSegment {
+  const native = addon()
+  const fd = checked(native.memfdCreate(name, 0), 'memfd_create', 'creating a shared page')
+  try {
+    checked(native.allocate(fd, byteLength), 'fallocate', 'allocating a shared page')
+    const mapping = mapWords(fd, byteLength, MapKind.shared)
+    checked(native.addSeals(fd, READ_ONLY_SEALS | Seal.seal), 'fcntl', 'sealing a shared page')
+    return { fd, ...mapping }
+  } catch (error) {
+    native.close(fd)
+    throw error
+  }
+}
+
+/** Maps another's segment for reading. */
+export function mapSegment(fd: number, byteLength: number): { words: Uint32Array; mapping: Mapping } {
+  return mapWords(fd, byteLength, MapKind.sharedReadOnly)
+}
+
+function mapWords(fd: number, byteLength: number, kind: MapKind): { words: Uint32Array; mapping: Mapping } {
+  const mapping = addon().map(fd, 0, byteLength, kind)
+  if (typeof mapping === 'number') throw systemError(mapping, 'mmap', 'mapping a shared page')
+  const view = mapping.view()
+  if (typeof view === 'number') {
+    mapping.close()
+    throw systemError(view, 'mmap', 'mapping a shared page')
+  }
+  return { words: new Uint32Array(view), mapping }
+}

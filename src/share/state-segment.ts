@@ -1,0 +1,112 @@
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import {
+  PAGE_VERSION,
+  RECORD_WORDS,
+  RECORDS,
+  RecordFlag,
+  STATE_MAGIC,
+  STATE_SEGMENT_BYTES,
+  StateHeader,
+  StateRecord,
+} from '../dmabuf/words.ts'
+import { type FileIdentity, inspect } from '../memory/facts.ts'
+import { addon } from '../native/load.ts'
+import { createSegment, type OwnSegment } from './segment.ts'
+
+/** Ids are never used again in this exporter's life; 2^53 of them do not run out. */
+let lastId = 0
+
+/** A segment of this exporter's state: one record for each of up to 1023 buffers that left the environment. */
+export class StateSegment {
+  readonly number: number
+  readonly identity: FileIdentity
+  readonly #segment: OwnSegment
+  /** By record index. */
+  readonly #cores: (BufferCore | undefined)[] = []
+  readonly #free: number[] = []
+
+  constructor(number: number, uuid: Uint8Array, door: FileIdentity | undefined) {
+    this.number = number
+    this.#segment = createSegment('dmabuf-state', STATE_SEGMENT_BYTES)
+    const identity = inspect(this.#segment.fd)
+    if (typeof identity === 'number') throw new Error('a segment just made has no identity')
+    this.identity = identity
+    const { words } = this.#segment
+    words[StateHeader.magic] = STATE_MAGIC
+    words[StateHeader.version] = PAGE_VERSION | ((RECORD_WORDS * 4) << 16)
+    words[StateHeader.records] = RECORDS
+    words[StateHeader.segment] = number
+    words.set(new Uint32Array(uuid.buffer, uuid.byteOffset, 4), StateHeader.uuid)
+    words[StateHeader.doorDeviceLow] = door?.deviceLow ?? 0
+    words[StateHeader.doorDeviceHigh] = door?.deviceHigh ?? 0
+    words[StateHeader.doorInodeLow] = door?.inodeLow ?? 0
+    words[StateHeader.doorInodeHigh] = door?.inodeHigh ?? 0
+  }
+
+  get fd(): number {
+    return this.#segment.fd
+  }
+
+  get words(): Uint32Array {
+    return this.#segment.words
+  }
+
+  get full(): boolean {
+    return this.#free.length === 0 && this.#cores.length >= RECORDS
+  }
+
+  /** Where a record begins, in words. */
+  static base(record: number): number {
+    return (1 + record) * RECORD_WORDS
+  }
+
+  /** The buffer of a record, if it is the one with this id. */
+  find(record: number, idLow: number, idHigh: number): BufferCore | undefined {
+    const base = StateSegment.base(record)
+    const { words } = this
+    if (words[base + StateRecord.idLow] !== idLow || words[base + StateRecord.idHigh] !== idHigh) return undefined
+    return this.#cores[record]
+  }
+
+  /** Takes a free record for a buffer and fills it; the generation makes it valid. */
+  add(core: BufferCore): number {
+    const record = this.#free.pop() ?? this.#cores.length
+    this.#cores[record] = core
+    const base = StateSegment.base(record)
+    const { words } = this
+    const id = ++lastId
+    words.fill(0, base, base + RECORD_WORDS)
+    words[base + StateRecord.idLow] = id >>> 0
+    words[base + StateRecord.idHigh] = Math.floor(id / 2 ** 32)
+    const flags = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
+    words[base + StateRecord.flags] = flags
+    this.setStorage(record, core)
+    return record
+  }
+
+  /** Names the storage of the next generation; the generation is written last. */
+  setStorage(record: number, core: BufferCore): void {
+    const facts = inspect(core.storage.fd, true)
+    if (typeof facts === 'number') throw new Error(`the storage of ${core.name} is gone`)
+    const base = StateSegment.base(record)
+    const { words } = this
+    words[base + StateRecord.storageDeviceLow] = facts.deviceLow
+    words[base + StateRecord.storageDeviceHigh] = facts.deviceHigh
+    words[base + StateRecord.storageInodeLow] = facts.inodeLow
+    words[base + StateRecord.storageInodeHigh] = facts.inodeHigh
+    Atomics.add(words, base + StateRecord.generation, 1)
+  }
+
+  remove(record: number): void {
+    const base = StateSegment.base(record)
+    this.words[base + StateRecord.idLow] = 0
+    this.words[base + StateRecord.idHigh] = 0
+    this.#cores[record] = undefined
+    this.#free.push(record)
+  }
+
+  close(): void {
+    this.#segment.mapping.close()
+    addon().close(this.#segment.fd)
+  }
+}

@@ -1,0 +1,241 @@
+import { type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
+import { limits } from '../internal/limits.ts'
+import { DISCONNECT, Meta, type Poll, READABLE, TRUNCATED_CONTROL, TRUNCATED_DATA, WRITABLE } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+
+/** A packet that waits for room: its bytes and descriptors, and what happens when it has left (or never will). */
+interface Waiting {
+  readonly bytes: Uint8Array
+  readonly descriptors: Int32Array
+  readonly withCredentials: boolean
+  readonly done: (error: DmaBufError | undefined) => void
+}
+
+export interface PacketHandler {
+  /**
+   * A packet of `length` bytes stands in `scratch.rx`, its descriptors in `scratch.incoming`; they are the
+   * handler's to close. Returns false to stop reading for now.
+   */
+  packet(length: number, descriptors: number): boolean
+  /** The peer is gone, or the socket failed. Comes once; nothing follows. */
+  end(error: DmaBufError | undefined): void
+}
+
+/**
+ * One connected SEQPACKET socket on the event loop: packets in, packets out in order, a full socket waits. It
+ * knows nothing of what the packets mean. Owns its descriptor.
+ */
+export class PacketSocket {
+  readonly fd: number
+  readonly #handler: PacketHandler
+  readonly #poll: Poll
+  #waiting: Waiting[] = []
+  #reading = true
+  #ended = false
+  #events = 0
+  #flushed: (() => void)[] = []
+
+  constructor(fd: number, handler: PacketHandler) {
+    this.fd = fd
+    this.#handler = handler
+    this.#poll = new (addon().Poll)(fd, (events) => this.#ready(events))
+    this.#watch()
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /**
+   * Sends what stands in `scratch.tx` and `scratch.outgoing`, now: 0 when it has left, `-EAGAIN` when it must
+   * wait (then {@link queue} it), or another negative errno. The descriptors stay the caller's.
+   */
+  trySend(length: number, descriptors: number, withCredentials = false): number {
+    if (this.#waiting.length > 0) return -errno.EAGAIN
+    if (this.#ended) return -errno.EPIPE
+    const result = addon().send(this.fd, length, descriptors, withCredentials)
+    return result < 0 ? result : 0
+  }
+
+  /**
+   * Keeps what {@link trySend} could not send; `done` is called once, when it has left or cannot leave any more.
+   * Returns what takes the packet out again: true when it had not left.
+   */
+  queue(
+    length: number,
+    descriptors: number,
+    withCredentials: boolean,
+    done: (error: DmaBufError | undefined) => void,
+  ): () => boolean {
+    const { scratch } = addon()
+    const entry: Waiting = {
+      bytes: scratch.tx.slice(0, length),
+      descriptors: scratch.outgoing.slice(0, descriptors),
+      withCredentials,
+      done,
+    }
+    this.#waiting.push(entry)
+    this.#watch()
+    return () => {
+      const index = this.#waiting.indexOf(entry)
+      if (index < 0) return false
+      this.#waiting.splice(index, 1)
+      this.#settleFlush()
+      return true
+    }
+  }
+
+  /** Resolves when nothing waits to be sent any more. */
+  flushed(): Promise<void> {
+    if (this.#waiting.length === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#flushed.push(resolve))
+  }
+
+  /** Takes up reading again after a handler returned false. */
+  resume(): void {
+    if (this.#reading) return
+    this.#reading = true
+    this.#watch()
+  }
+
+  ref(): void {
+    this.#poll.ref()
+  }
+
+  unref(): void {
+    this.#poll.unref()
+  }
+
+  /** Closes the socket; what still waits fails. Idempotent, and silent: the handler hears nothing. */
+  close(error?: DmaBufError): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#poll.close()
+    addon().close(this.fd)
+    const waiting = this.#waiting
+    this.#waiting = []
+    const reason = error ?? problem('closedChannel', { reason: 'it was closed before the message left' })
+    for (const entry of waiting) entry.done(reason)
+    this.#settleFlush()
+  }
+
+  /** Reads whatever has arrived, also while reading is stopped: before the end of a peer is believed. */
+  drain(): void {
+    this.#reading = true
+    this.#receive()
+  }
+
+  #watch(): void {
+    if (this.#ended) return
+    // Hang-up is watched even while reading is stopped: a peer's death must not wait for a reader.
+    const events = (this.#reading ? READABLE : DISCONNECT) | (this.#waiting.length > 0 ? WRITABLE : 0)
+    if (events === this.#events) return
+    this.#events = events
+    this.#poll.start(events)
+  }
+
+  #ready(events: number): void {
+    if (events < 0) return this.#end(systemError(events, 'epoll_wait', 'watching a socket'))
+    if ((events & WRITABLE) !== 0) this.#sendWaiting()
+    if (this.#ended) return
+    if ((events & READABLE) !== 0) this.#receive()
+    else if ((events & DISCONNECT) !== 0) this.#hungUp()
+  }
+
+  /**
+   * The peer is gone while reading is stopped. What it sent is still in the socket and stays there until somebody
+   * reads; only the watching stops, or the loop would spin.
+   */
+  #hungUp(): void {
+    this.#poll.stop()
+    this.#events = 0
+    this.#failWaiting(problem('closedChannel', { reason: 'the peer is gone' }))
+  }
+
+  #receive(): void {
+    const native = addon()
+    const { meta } = native.scratch
+    for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
+      const length = native.receive(this.fd)
+      if (length === -errno.EAGAIN) break
+      if (length < 0) {
+        // A peer that died with our packets unread resets the connection: that is its end, not our failure.
+        const reset = length === -errno.ECONNRESET
+        return this.#end(reset ? undefined : systemError(length, 'recvmsg', 'receiving'))
+      }
+      const descriptors = meta[Meta.descriptors] ?? 0
+      const flags = meta[Meta.flags] ?? 0
+      if ((flags & TRUNCATED_CONTROL) !== 0) {
+        return this.#end(problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }))
+      }
+      if (length === 0) {
+        // An empty packet looks like the end of the stream; nobody sends one, so it is the end.
+        closeIncoming(descriptors, 0)
+        return this.#end(undefined)
+      }
+      if ((flags & TRUNCATED_DATA) !== 0) {
+        closeIncoming(descriptors, 0)
+        return this.#end(problem('protocol', { what: 'a packet is larger than any may be' }))
+      }
+      this.#reading = this.#handler.packet(length, descriptors) && !this.#ended
+      if (this.#ended) return
+    }
+    this.#watch()
+  }
+
+  #sendWaiting(): void {
+    const native = addon()
+    const { tx, outgoing } = native.scratch
+    for (let entry = this.#waiting[0]; entry !== undefined; entry = this.#waiting[0]) {
+      tx.set(entry.bytes)
+      outgoing.set(entry.descriptors)
+      const result = native.send(this.fd, entry.bytes.length, entry.descriptors.length, entry.withCredentials)
+      if (result === -errno.EAGAIN) break
+      this.#waiting.shift()
+      entry.done(result < 0 ? sendError(result) : undefined)
+      if (this.#ended) return
+    }
+    this.#settleFlush()
+    this.#watch()
+  }
+
+  #failWaiting(error: DmaBufError): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const entry of waiting) entry.done(error)
+    this.#settleFlush()
+  }
+
+  #settleFlush(): void {
+    if (this.#waiting.length > 0) return
+    const flushed = this.#flushed
+    this.#flushed = []
+    for (const resolve of flushed) resolve()
+  }
+
+  #end(error: DmaBufError | undefined): void {
+    if (this.#ended) return
+    this.close(error)
+    this.#handler.end(error)
+  }
+}
+
+/** Closes the received descriptors from `first` on, off the main thread: a stranger's last close can hang. */
+export function closeIncoming(descriptors: number, first: number): void {
+  if (first >= descriptors) return
+  const native = addon()
+  native.closeLater(Array.from(native.scratch.incoming.subarray(first, descriptors)))
+}
+
+/** The error of a send that failed for good. */
+export function sendError(result: number): DmaBufError {
+  if (result === -errno.EPIPE || result === -errno.ECONNRESET || result === -errno.ENOTCONN) {
+    return problem('closedChannel', { reason: 'the peer is gone' }, { syscall: 'sendmsg' })
+  }
+  if (result === -109) return problem('inFlight', {}, { syscall: 'sendmsg' })
+  return systemError(result, 'sendmsg', 'sending')
+}
