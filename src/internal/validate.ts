@@ -33,7 +33,7 @@ export function boolean(what: string, value: unknown): boolean {
   return typeof value === 'boolean' ? value : expected(what, 'a boolean', value)
 }
 
-export function oneOf<Choice extends string>(what: string, value: unknown, choices: readonly Choice[]): Choice {
+export function oneOf<const Choice extends string>(what: string, value: unknown, choices: readonly Choice[]): Choice {
   if (choices.includes(value as Choice)) return value as Choice
   return expected(what, choices.map((choice) => `'${choice}'`).join(' or '), value)
 }

@@ -66,6 +66,10 @@ export class HolderConnection {
     return this.#socket.ended
   }
 
+  get uid(): number {
+    return this.credentials.uid
+  }
+
   send(message: Partial<PrivateMessage> & { type: number }): void {
     if (!this.#socket.ended) this.#socket.send(message)
   }

@@ -7,6 +7,7 @@ import { exporterPort } from './exporter-port.ts'
 import { type Handle, HandleFlag, writeHandle } from './handle.ts'
 import { type HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { Published } from './published.ts'
+import type { Reader } from './readers.ts'
 import type { RemoteState } from './remote-state.ts'
 import { StateSegment } from './state-segment.ts'
 
@@ -44,7 +45,12 @@ export class OutgoingHandles {
   readonly #offers = new Map<number, WeakRef<BufferCore>>()
   readonly #keptNames = new WeakMap<BufferCore, number>()
   readonly #keptByName = new Map<number, WeakRef<BufferCore>>()
+  readonly #reader: Reader
   #lastName = 0
+
+  constructor(reader: Reader) {
+    this.#reader = reader
+  }
 
   /** Whether the peer keeps this buffer, so that naming it needs no descriptor. */
   isKept(core: BufferCore): boolean {
@@ -90,6 +96,7 @@ export class OutgoingHandles {
     if (source instanceof Published) {
       const leash = source.leash.openWriteEnd()
       descriptors.owned.push(leash)
+      source.readers.add(this.#reader)
       push(descriptors, leash)
     } else push(descriptors, source.leash)
     writeHandle(view, at, {

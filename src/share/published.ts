@@ -3,6 +3,7 @@ import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
 import type { HolderConnection } from './holder-connection.ts'
 import { Leash } from './leash.ts'
 import { PrivateType } from './private-message.ts'
+import type { Reader } from './readers.ts'
 import { StateSegment } from './state-segment.ts'
 
 /** An exported buffer that has left the environment: its record, its leash and its registered holders. */
@@ -14,6 +15,8 @@ export class Published implements SharedState {
   readonly base: number
   readonly leash = new Leash()
   readonly exporterAlive = true
+  /** Everybody to whom the present storage was given, those who are gone included. */
+  readonly readers = new Set<Reader>()
   /** Registered holders and the slot of each. */
   readonly #holders = new Map<HolderConnection, number>()
 
@@ -39,15 +42,11 @@ export class Published implements SharedState {
 
   addHolder(holder: HolderConnection, slot: number): void {
     this.#holders.set(holder, slot)
+    this.readers.add(holder)
   }
 
   removeHolder(holder: HolderConnection): void {
     this.#holders.delete(holder)
-  }
-
-  /** The connections of registered holders: who has, or has had, this storage mapped. */
-  holderConnections(): Iterable<HolderConnection> {
-    return this.#holders.keys()
   }
 
   holders(): HolderInfo[] {

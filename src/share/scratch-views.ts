@@ -20,3 +20,22 @@ export function rx(): DataView {
   }
   return rxView
 }
+
+let txBuffer: Buffer | undefined
+let rxBuffer: Buffer | undefined
+
+/** The same as {@link tx}, for writing text. */
+export function txText(): Buffer {
+  txBuffer ??= bufferOver(addon().scratch.tx)
+  return txBuffer
+}
+
+/** The same as {@link rx}, for reading text. */
+export function rxText(): Buffer {
+  rxBuffer ??= bufferOver(addon().scratch.rx)
+  return rxBuffer
+}
+
+function bufferOver({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
+}

@@ -1,0 +1,35 @@
+export type { Access, AccessOptions } from './dmabuf/access.ts'
+export type { HolderInfo } from './dmabuf/buffer-core.ts'
+export { recordStacks } from './dmabuf/buffer-core.ts'
+export { type BufferInfo, bufinfo } from './dmabuf/bufinfo.ts'
+export { type Copy, type CopyOptions, CpuAccess } from './dmabuf/cpu-access.ts'
+export { DmaBuf } from './dmabuf/dmabuf.ts'
+export type { ExportInfo } from './dmabuf/export.ts'
+export type { ExporterOps } from './dmabuf/exporter-ops.ts'
+export type { ForeignOptions } from './dmabuf/foreign.ts'
+export { MappedRange } from './dmabuf/mapped-range.ts'
+export { BufferPool } from './exporters/buffer-pool.ts'
+export { type AllocateOptions, type PoolOptions, SystemHeap } from './exporters/system-heap.ts'
+export { DmaBufError } from './internal/errors.ts'
+export { limits } from './internal/limits.ts'
+export { memoryBudget, setMemoryBudget } from './memory/budget.ts'
+export type { Sharing } from './memory/seals.ts'
+export {
+  Channel,
+  type ChannelClosed,
+  type ChannelEnd,
+  type ChannelOptions,
+  type Received,
+  type SignalOptions,
+} from './share/channel.ts'
+export {
+  type ForkedWithChannel,
+  forkWithChannel,
+  type WorkerWithChannel,
+  workerWithChannel,
+} from './share/children.ts'
+export { type ConnectOptions, connect } from './share/connect.ts'
+export { type Allow, type ListenOptions, listen, type Server } from './share/server.ts'
+export type { Address } from './transport/address.ts'
+export type { Credentials } from './transport/credentials.ts'
+export type { JsonLike } from './transport/message-json.ts'

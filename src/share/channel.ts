@@ -1,0 +1,297 @@
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import { coreOf, type DmaBuf } from '../dmabuf/dmabuf.ts'
+import { abortable, aborted, throwIfAborted } from '../internal/abort.ts'
+import { diagnostics } from '../internal/diagnostics.ts'
+import { type DmaBufError, problem, systemError } from '../internal/errors.ts'
+import { limits } from '../internal/limits.ts'
+import { abortSignal, integer, oneOf, options, shown } from '../internal/validate.ts'
+import { addon } from '../native/load.ts'
+import type { Credentials } from '../transport/credentials.ts'
+import type { JsonLike } from '../transport/message-json.ts'
+import { ChannelLink, type LinkEnd, type Received } from './channel-link.ts'
+import { inheritedDescriptor } from './inherited.ts'
+import type { Trust } from './incoming-handles.ts'
+
+export interface ChannelOptions {
+  /**
+   * `'sealed'` (default): a message with memory that may still shrink ends the channel. `'unsealed'`: such memory is
+   * taken, and a truncation survived.
+   */
+  readonly trust?: Trust
+}
+
+export interface SignalOptions {
+  /** Ends the waiting with an `ABORT_ERR`. */
+  readonly signal?: AbortSignal
+}
+
+/** Why a channel is closed. */
+export interface ChannelClosed {
+  readonly reason: 'closed' | 'closed-by-peer' | 'peer-died' | 'error'
+  /** With `'error'`: what the peer did wrong, or which call failed. */
+  readonly error?: DmaBufError
+}
+
+const channelOptions = ['trust'] as const
+const signalOptions = ['signal'] as const
+
+interface Waiter {
+  readonly resolve: (received: Received | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * A connection to one peer: messages (JSON with bytes in it) and buffers, in order, both ways. Made by `connect`,
+ * `listen`, `Channel.pair()`, `forkWithChannel`; it keeps the process alive until it is closed or `unref`ed.
+ */
+export class Channel implements AsyncIterable<Received>, AsyncDisposable, Disposable {
+  readonly #link: ChannelLink
+  readonly #queue: Received[] = []
+  readonly #waiters: Waiter[] = []
+  readonly #closed: Promise<ChannelClosed>
+  #settleClosed: (closed: ChannelClosed) => void = () => {}
+  #end: ChannelClosed | undefined
+  #closing: Promise<void> | undefined
+
+  /** @internal Consumes `fd`. */
+  constructor(fd: number, trust: Trust) {
+    this.#closed = new Promise((resolve) => {
+      this.#settleClosed = resolve
+    })
+    this.#link = new ChannelLink(fd, trust, {
+      received: (received) => this.#deliver(received),
+      end: (end) => this.#ended(end),
+    })
+  }
+
+  /** Two connected ends: keep the first, pass the second on (to a child by `stdio`, to a worker by number). */
+  static pair(channelOpts?: ChannelOptions): [mine: Channel, theirs: ChannelEnd] {
+    const trust = trustOf(channelOpts)
+    const native = addon()
+    const result = native.socketPair()
+    if (result < 0) throw systemError(result, 'socketpair', 'making a channel')
+    const [mine = -1, theirs = -1] = native.scratch.descriptors
+    return [new Channel(mine, trust), new ChannelEnd(theirs)]
+  }
+
+  /**
+   * In a child of `forkWithChannel` or a worker of `workerWithChannel`: the channel to whoever started it. Once; the
+   * caller closes it. `ENOTCONN` elsewhere.
+   */
+  static parent(channelOpts?: ChannelOptions): Channel {
+    return Channel.fromFd(inheritedDescriptor(), channelOpts)
+  }
+
+  /** A channel over an inherited or otherwise received SEQPACKET socket. Consumes `fd`. */
+  static fromFd(fd: number, channelOpts?: ChannelOptions): Channel {
+    integer('fd', fd, 0, 2 ** 31 - 1)
+    const trust = trustOf(channelOpts)
+    const native = addon()
+    const result = native.adopt(fd)
+    if (result < 0) throw systemError(result, 'fcntl', `taking over descriptor ${fd}`)
+    return new Channel(fd, trust)
+  }
+
+  /** Resolves when the peer has said hello; from then on `peer` is who really speaks there. */
+  get ready(): Promise<void> {
+    return this.#link.ready
+  }
+
+  /** Whether the peer has said hello. */
+  get greeted(): boolean {
+    return this.#link.greeted
+  }
+
+  /**
+   * Who is at the other end, as the kernel says. For an inherited pair it names the process that made the pair until
+   * {@link ready}. `pid` is 0 for a peer in another pid namespace.
+   */
+  get peer(): Credentials {
+    return this.#link.peer
+  }
+
+  /** Resolves, never rejects, when the channel is closed, with the reason. */
+  get closed(): Promise<ChannelClosed> {
+    return this.#closed
+  }
+
+  /**
+   * Sends a message and buffers; resolves when they have left this process, and waits while the socket is full.
+   * The buffers are borrowed: close them whenever you like, even at once; what is under way keeps them. Errors:
+   * `EPIPE` closed, `EMSGSIZE`, `EINVAL` for what is not JSON, `ENOBUFS` when too many sends wait.
+   */
+  async send(message: JsonLike, buffers: readonly DmaBuf[] = [], sendOpts?: SignalOptions): Promise<void> {
+    const signal = signalOf('send', sendOpts)
+    throwIfAborted(signal, 'send')
+    if (this.#end !== undefined || this.#closing !== undefined) throw this.#closedError()
+    if (!Array.isArray(buffers) || buffers.length > limits.maxBuffersPerMessage) {
+      const expected = `an array of at most ${limits.maxBuffersPerMessage} buffers`
+      throw problem('argument', { what: 'buffers', expected, received: shown(buffers) })
+    }
+    const cores: BufferCore[] = buffers.map(coreOf)
+    const sent = this.#link.send(message, cores, signal)
+    if (sent !== undefined) await sent
+    if (diagnostics.messageSent.hasSubscribers) {
+      diagnostics.messageSent.publish({ peer: this.peer, buffers: cores.map((core) => core.id) })
+    }
+  }
+
+  /**
+   * The next message and its buffers, which the receiver owns and closes. Rejects with `EPIPE` when the channel is
+   * closed and everything received has been given out; for the reason await {@link closed}.
+   */
+  async receive(receiveOpts?: SignalOptions): Promise<Received> {
+    const received = await this.#next(signalOf('receive', receiveOpts))
+    if (received === undefined) throw this.#closedError()
+    return received
+  }
+
+  /** Message after message until the channel is closed by either side or the peer is gone; an error is thrown. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Received, void, undefined> {
+    for (;;) {
+      const received = await this.#next(undefined)
+      if (received === undefined) {
+        if (this.#end?.error !== undefined) throw this.#end.error
+        return
+      }
+      yield received
+    }
+  }
+
+  /**
+   * Sends what waits, says goodbye, closes. What was received and not given out is closed too. A peer that does not
+   * read can make this wait: `signal` ends the waiting, and what has not left is lost. Idempotent, never rejects.
+   */
+  close(closeOpts?: SignalOptions): Promise<void> {
+    const signal = signalOf('close', closeOpts)
+    const stop = () => this.#link.destroy()
+    if (signal?.aborted) stop()
+    else signal?.addEventListener('abort', stop, { once: true })
+    this.#closing ??= this.#close()
+    return this.#closing.finally(() => signal?.removeEventListener('abort', stop))
+  }
+
+  /** Keeps the process alive (the default). */
+  ref(): this {
+    this.#link.ref()
+    return this
+  }
+
+  /** Lets the process end although the channel is open. */
+  unref(): this {
+    this.#link.unref()
+    return this
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  [Symbol.dispose](): void {
+    void this.close()
+  }
+
+  async #close(): Promise<void> {
+    if (this.#end === undefined) await this.#link.close()
+    this.#ended({ reason: 'closed' })
+    this.#drop()
+  }
+
+  #next(signal: AbortSignal | undefined): Promise<Received | undefined> {
+    if (signal?.aborted) return Promise.reject(aborted(signal, 'receive'))
+    const received = this.#queue.shift()
+    if (received !== undefined) {
+      this.#link.resume()
+      return Promise.resolve(received)
+    }
+    if (this.#end !== undefined) return Promise.resolve(undefined)
+    return abortable(signal, 'receive', (resolve, reject) => {
+      const waiter = { resolve, reject }
+      this.#waiters.push(waiter)
+      return () => this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+    })
+  }
+
+  /** Returns whether more may be read ahead. */
+  #deliver(received: Received): boolean {
+    if (this.#end !== undefined) {
+      for (const buffer of received.buffers) buffer.close()
+      return false
+    }
+    const waiter = this.#waiters.shift()
+    if (waiter !== undefined) waiter.resolve(received)
+    else this.#queue.push(received)
+    return this.#queue.length < limits.maxQueuedReceives
+  }
+
+  #ended(end: LinkEnd): void {
+    if (this.#end !== undefined) return
+    this.#end = end.error === undefined ? { reason: end.reason } : { reason: end.reason, error: end.error }
+    this.#settleClosed(this.#end)
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
+  }
+
+  #drop(): void {
+    for (const { buffers } of this.#queue.splice(0)) for (const buffer of buffers) buffer.close()
+  }
+
+  #closedError(): DmaBufError {
+    if (this.#end?.error !== undefined) return this.#end.error
+    return problem('closedChannel', { reason: this.#end?.reason ?? 'closed' })
+  }
+}
+
+/** The end of a pair that is given away: to a child (`stdio: [..., end.fd]`), or opened in this process. */
+export class ChannelEnd implements Disposable {
+  #fd: number
+
+  /** @internal */
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  /** The descriptor, borrowed: valid until `close()` or `open()`. */
+  get fd(): number {
+    if (this.#fd < 0) throw problem('closedChannel', { reason: 'this end was given away' })
+    return this.#fd
+  }
+
+  /** Opens the end here, in this environment. */
+  open(channelOpts?: ChannelOptions): Channel {
+    const trust = trustOf(channelOpts)
+    const { fd } = this
+    this.#fd = -1
+    return new Channel(fd, trust)
+  }
+
+  /** Gives the descriptor away for good, by number, to another thread of this process (`Channel.fromFd(fd)`). */
+  detach(): number {
+    const { fd } = this
+    this.#fd = -1
+    addon().release(fd, false)
+    return fd
+  }
+
+  /** Closes this process's copy: as soon as the child has its own. Idempotent. */
+  close(): void {
+    if (this.#fd < 0) return
+    addon().close(this.#fd)
+    this.#fd = -1
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+export function trustOf(channelOpts: ChannelOptions | undefined): Trust {
+  const opts = options('Channel', channelOpts, channelOptions)
+  return oneOf('trust', opts.trust ?? 'sealed', ['sealed', 'unsealed'])
+}
+
+function signalOf(name: string, given: SignalOptions | undefined): AbortSignal | undefined {
+  if (given === undefined) return undefined
+  return abortSignal('signal', options(name, given, signalOptions).signal)
+}
+
+export type { Received }
