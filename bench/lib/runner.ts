@@ -22,7 +22,10 @@ export class Runner {
     try {
       return await runJob(job)
     } catch (error) {
-      this.#missing.set(label, error instanceof Error ? error.message : String(error))
+      const text = error instanceof Error ? error.message : String(error)
+      console.error(text)
+      // One line for the table; the stack has just been printed.
+      this.#missing.set(label, text.split('\n')[0] ?? '')
       return undefined
     }
   }
