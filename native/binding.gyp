@@ -12,6 +12,7 @@
         'binding/environment.cc',
         'binding/loop.cc',
         'binding/mapping.cc',
+        'binding/mapping_class.cc',
         'binding/memory.cc',
         'binding/poll.cc',
         'binding/scratch.cc',
@@ -20,6 +21,7 @@
         'sys/epoll.cc',
         'sys/fault.cc',
         'sys/fd.cc',
+        'sys/floor.cc',
         'sys/memfd.cc',
         'sys/packet.cc',
         'sys/pipe.cc',
@@ -35,6 +37,8 @@
         'NAPI_DISABLE_CPP_EXCEPTIONS',
         'NODE_ADDON_API_DISABLE_DEPRECATED',
         '_FILE_OFFSET_BITS=64',
+        # Instantiate std::string here: the ready-made one in libstdc++.a pulls in exceptions.
+        '_GLIBCXX_EXTERN_TEMPLATE=0',
       ],
       # Not an include_dir: there our sys/socket.h would hide the system's <sys/socket.h>.
       'cflags': ['-iquote<(module_root_dir)', '-Wall', '-Wextra', '-Werror', '-O2', '-fvisibility=hidden'],
@@ -49,7 +53,7 @@
           'ldflags': ['-fsanitize=address,undefined'],
         }, {
           # Old distributions have an old libstdc++; carrying our own leaves glibc as the only floor.
-          'ldflags': ['-static-libstdc++', '-static-libgcc'],
+          'ldflags': ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL'],
         }],
       ],
     },

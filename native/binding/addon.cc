@@ -1,4 +1,5 @@
 #include <napi.h>
+#include <unistd.h>
 
 #include "binding/environment.h"
 #include "binding/register.h"
@@ -43,6 +44,7 @@ Napi::Object Layout(Napi::Env env) {
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   binding::Environment::Create(env);
   exports.Set("abi", Napi::Number::New(env, kAbi));
+  exports.Set("pageSize", Napi::Number::New(env, static_cast<double>(sysconf(_SC_PAGESIZE))));
   exports.Set("scratch", Napi::Object(env, binding::Environment::Of(env).scratch.Create(env)));
   exports.Set("layout", Layout(env));
   binding::RegisterDescriptors(env, exports);

@@ -5,6 +5,17 @@
 #include <bit>
 
 namespace binding {
+namespace {
+
+// Node 20 does not refuse a longer external buffer but dies: its error path finalizes a buffer it never made.
+uint64_t LongestView(napi_env env) {
+  const napi_node_version* version = nullptr;
+  napi_get_node_version(env, &version);
+  bool old = version != nullptr && version->major < 22;
+  return old ? uint64_t{1} << 32 : uint64_t{1} << 53;
+}
+
+}  // namespace
 
 void DescriptorSet::Add(int fd) {
   size_t word = static_cast<size_t>(fd) / 64;
@@ -37,6 +48,7 @@ void Environment::Create(napi_env env) {
   auto* self = new Environment(env);
   napi_set_instance_data(
       env, self, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  self->longest_view = LongestView(env);
   napi_value name = nullptr;
   napi_create_string_utf8(env, "dmabuf", NAPI_AUTO_LENGTH, &name);
   napi_async_init(env, nullptr, name, &self->context);

@@ -24,7 +24,7 @@ class DescriptorSet {
 
 /** Everything that belongs to one environment (main thread or worker). */
 struct Environment {
-  explicit Environment(napi_env env) : env(env), loop(std::make_shared<Loop>(env)) {}
+  explicit Environment(napi_env env) : env(env), loop(new Loop(env)) {}
 
   static Environment& Of(napi_env env);
   static void Create(napi_env env);
@@ -43,6 +43,8 @@ struct Environment {
   napi_ref mapping_class = nullptr;
   /** What the Mapping under construction gets; JavaScript itself can construct none. */
   std::shared_ptr<sys::Region> newborn;
+  /** The longest external ArrayBuffer the engine takes. */
+  uint64_t longest_view = 0;
   /** After the cleanup hook a descriptor has no owner any more and is closed at once. */
   bool closing = false;
 };

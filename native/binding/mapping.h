@@ -8,6 +8,9 @@
 
 namespace binding {
 
+/** Marks objects that wrap a Mapping. */
+constexpr napi_type_tag kMappingTag = {0x6d617070696e6721, 0x9c2f0b51d3a84e77};
+
 /**
  * What JavaScript's Mapping wraps. An ArrayBuffer's memory may outlive it in a buffer that is not known here
  * (`ab.transfer()`), so a region is given up by hand only when none of its views can reach it; else it is

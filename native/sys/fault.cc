@@ -35,14 +35,10 @@ struct sigaction previous;
 static_assert(std::atomic<uintptr_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
               "a signal handler must not wait for a lock");
 
-struct FreeList {
-  std::mutex mutex;
-  std::vector<FaultSlot*> free;
-};
-FreeList& Registry() {
-  static auto* registry = new FreeList;
-  return *registry;
-}
+// For those who register; the handler takes no lock.
+std::mutex mutex;
+// Never destroyed: at process exit a worker thread may still give a slot back.
+constinit std::vector<FaultSlot*>* free_slots = nullptr;
 
 bool RepairIn(FaultSlot& slot, uintptr_t address) {
   uintptr_t base = slot.base.load();
@@ -114,7 +110,7 @@ void OnBusError(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void InstallFaultHandler() {
-  std::lock_guard lock(Registry().mutex);
+  std::lock_guard lock(mutex);
   if (installed.load()) return;
   // Read before ours is in place: the handler may run in another thread at once.
   if (sigaction(SIGBUS, nullptr, &previous) != 0) return;
@@ -136,12 +132,11 @@ bool FaultHandlerCurrent() {
 }
 
 FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection) {
-  FreeList& registry = Registry();
-  std::lock_guard lock(registry.mutex);
+  std::lock_guard lock(mutex);
   FaultSlot* slot = nullptr;
-  if (!registry.free.empty()) {
-    slot = registry.free.back();
-    registry.free.pop_back();
+  if (free_slots != nullptr && !free_slots->empty()) {
+    slot = free_slots->back();
+    free_slots->pop_back();
   } else if (size_t next = used_slots.load(); next < kSlots) {
     slot = &slots[next];
     used_slots.store(next + 1);
@@ -160,9 +155,14 @@ FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int prot
 void UnwatchRange(FaultSlot* slot) {
   slot->base.store(0);
   while (slot->handlers.load() != 0) sched_yield();
-  FreeList& registry = Registry();
-  std::lock_guard lock(registry.mutex);
-  registry.free.push_back(slot);
+  std::lock_guard lock(mutex);
+  if (free_slots == nullptr) free_slots = new std::vector<FaultSlot*>;
+  free_slots->push_back(slot);
+}
+
+void MarkFaulted(FaultSlot* slot, size_t intact) {
+  slot->intact.store(intact);
+  slot->faulted.store(true);
 }
 
 bool Faulted(const FaultSlot* slot) {

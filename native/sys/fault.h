@@ -18,6 +18,8 @@ bool FaultHandlerCurrent();
 FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection);
 /** Returns when no handler works on the range any more. */
 void UnwatchRange(FaultSlot* slot);
+/** For pages moved here from a range that was repaired already. */
+void MarkFaulted(FaultSlot* slot, size_t intact);
 bool Faulted(const FaultSlot* slot);
 /** The length of the head that still shows the file; behind it are zero pages. */
 size_t IntactLength(const FaultSlot* slot);

@@ -60,7 +60,8 @@ int SetCloseOnExec(int fd, bool on) {
 }
 
 int Reopen(int fd, int flags) {
-  if (fd < 0) return -EBADF;
+  // Else a closed descriptor would look like a missing /proc.
+  if (fcntl(fd, F_GETFD) < 0) return -errno;
   return Open(ProcPath(fd).text, flags & ~O_CREAT, 0);
 }
 

@@ -4,6 +4,7 @@
 #include <linux/memfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "sys/errno.h"
@@ -31,6 +32,11 @@ int Allocate(int fd, uint64_t byte_length) {
   // Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ besides the errno, and that kills the process.
   struct rlimit limit {};
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && byte_length > limit.rlim_cur) return -EFBIG;
+  // A memfd has no file system limit: fallocate would go on until the kernel kills processes for memory.
+  struct sysinfo machine {};
+  if (sysinfo(&machine) == 0 && byte_length / machine.mem_unit > machine.totalram + machine.totalswap) {
+    return -ENOSPC;
+  }
   auto size = static_cast<off_t>(byte_length);
   int result = Retry([&] { return ftruncate(fd, size); });
   return result < 0 ? result : Retry([&] { return fallocate(fd, 0, 0, size); });

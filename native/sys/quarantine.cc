@@ -13,39 +13,30 @@ struct Range {
   size_t length;
 };
 
-struct Quarantine {
-  std::mutex mutex;
-  std::deque<Range> ranges;
-  size_t bytes = 0;
-};
-
+std::mutex mutex;
 // Never destroyed: at process exit a worker thread may still retire a range.
-Quarantine& Instance() {
-  static auto* instance = new Quarantine;
-  return *instance;
-}
+constinit std::deque<Range>* ranges = nullptr;
+constinit size_t bytes = 0;
 
 }  // namespace
 
 void Retire(void* address, size_t length) {
-  Quarantine& quarantine = Instance();
-  std::lock_guard lock(quarantine.mutex);
-  quarantine.ranges.push_back({address, length});
-  quarantine.bytes += length;
+  std::lock_guard lock(mutex);
+  if (ranges == nullptr) ranges = new std::deque<Range>;
+  ranges->push_back({address, length});
+  bytes += length;
   // The newest range always stays, or one mapping beyond the limit would have no quarantine at all.
-  while (quarantine.ranges.size() > 1 &&
-         (quarantine.bytes > kQuarantineBytes || quarantine.ranges.size() > kQuarantineRanges)) {
-    Range oldest = quarantine.ranges.front();
-    quarantine.ranges.pop_front();
-    quarantine.bytes -= oldest.length;
+  while (ranges->size() > 1 && (bytes > kQuarantineBytes || ranges->size() > kQuarantineRanges)) {
+    Range oldest = ranges->front();
+    ranges->pop_front();
+    bytes -= oldest.length;
     munmap(oldest.address, oldest.length);
   }
 }
 
 Waiting QuarantineState() {
-  Quarantine& quarantine = Instance();
-  std::lock_guard lock(quarantine.mutex);
-  return {quarantine.bytes, quarantine.ranges.size()};
+  std::lock_guard lock(mutex);
+  return {bytes, ranges == nullptr ? 0 : ranges->size()};
 }
 
 }  // namespace sys

@@ -141,7 +141,7 @@ int Region::Move(std::shared_ptr<Region>* out) {
     mmap(target->base_ + head, length_ - head, Protection(kind_), kReserved | MAP_FIXED, -1, 0);
   }
   madvise(target->base_, length_, MADV_DONTFORK);
-  target->faulted_before_ = was_faulted;
+  if (was_faulted) MarkFaulted(target->slot_, head);
   Guard();
   *out = std::move(target);
   return 0;
