@@ -89,7 +89,7 @@ export class BufferCore {
   #mapping: Mapping | undefined
   #ranges = new Set<Mapping>()
   #brokenSeen = 0
-  #external = 0
+  #uncounted: number
 
   constructor(init: CoreInit) {
     this.name = init.name
@@ -98,7 +98,8 @@ export class BufferCore {
     this.storage = init.storage
     this.#mapping = init.mapping
     this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
-    this.#account(init.storage.byteLength)
+    this.#uncounted = init.storage.byteLength
+    addon().adjustExternalMemory(this.#uncounted)
     live.add(this)
   }
 
@@ -138,7 +139,7 @@ export class BufferCore {
     live.delete(this)
     this.unmap()
     this.onDestroy()
-    this.#account(-this.#external)
+    this.countedByView()
     addon().close(this.storage.fd)
     refund(this.storage.charged)
     if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
@@ -241,9 +242,11 @@ export class BufferCore {
     return this.storage.sharing === 'read-only' && this.storage.writable
   }
 
-  #account(bytes: number): void {
-    this.#external += bytes
-    addon().adjustExternalMemory(bytes)
+  /** V8 counts the bytes of an ArrayBuffer itself; until there is one, they are told to it for the wrapper. */
+  countedByView(): void {
+    if (this.#uncounted === 0) return
+    addon().adjustExternalMemory(-this.#uncounted)
+    this.#uncounted = 0
   }
 
   // ---- brackets -------------------------------------------------------------------------------------------

@@ -264,6 +264,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (cached !== undefined && cached.length > 0) return cached
     const { core } = this.#lease
     this.#bytes = viewOf(core.mapping, this.#token, core.name)
+    core.countedByView()
     return this.#bytes
   }
 }
