@@ -13,8 +13,12 @@ function fill(buffer: DmaBuf, write: (bytes: Uint8Array) => void): void {
   }
 }
 
+function field(message: unknown, name: string): unknown {
+  return typeof message === 'object' && message !== null ? Reflect.get(message, name) : undefined
+}
+
 function wordOf(message: unknown): number {
-  return typeof message === 'object' && message !== null && 'word' in message ? Number(message.word) : -1
+  return Number(field(message, 'word') ?? -1)
 }
 
 export const start: Start = async (options) => {
@@ -75,7 +79,7 @@ export const consume: Consume = async (_setup, sink) => {
     } finally {
       cpu.end()
     }
-    const back = typeof message === 'object' && message !== null && 'back' in message && message.back === true
+    const back = field(message, 'back') === true
     if (word !== undefined) await channel.send({ word }, back ? [buffer] : [])
     if (back && !kept) kept = buffer
     else buffer.close()
