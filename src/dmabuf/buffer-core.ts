@@ -95,6 +95,8 @@ export class BufferCore {
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 
+  shown: WeakRef<Uint8Array> | undefined
+
   readonly #privateSlot: number
   #mapping: Mapping | undefined
   #ranges: Set<Mapping> | undefined

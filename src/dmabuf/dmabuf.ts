@@ -158,7 +158,8 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     let interrupted: boolean
     try {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
-      if (core.faulted) throw problem('truncated', { name: core.name })
+      // Sealed memory cannot be truncated, so there is nothing to ask for.
+      if (core.storage.kind !== 'memfd' && core.faulted) throw problem('truncated', { name: core.name })
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)

@@ -45,19 +45,23 @@ function newTether(): Tether {
   return tether
 }
 
-/** The tethers that an ArrayBuffer keeps: a WeakMap's value lives no longer than its key. */
-const tethers = new WeakMap<ArrayBuffer, Tether | Set<Tether>>()
+/**
+ * Where an ArrayBuffer keeps the tethers of those who gave it out: a hidden property, because a WeakMap with as many
+ * entries as there are open buffers costs the collector more than everything else here.
+ */
+const kept = Symbol('dmabuf tethers')
+
+interface Keeper {
+  [kept]?: Set<Tether>
+}
 
 /** From now on whoever has this memory keeps its buffer open. */
 export function keep(view: ArrayBuffer, tether: Tether): void {
-  const kept = tethers.get(view)
-  if (kept === undefined) tethers.set(view, tether)
-  else if (kept instanceof Set) kept.add(tether)
-  else if (kept !== tether) tethers.set(view, new Set([kept, tether]))
+  const tethers = (view as Keeper)[kept]
+  if (tethers !== undefined) tethers.add(tether)
+  else Object.defineProperty(view, kept, { value: new Set([tether]) })
 }
 
 function letGo(view: ArrayBuffer, tether: Tether): void {
-  const kept = tethers.get(view)
-  if (kept === tether) tethers.delete(view)
-  else if (kept instanceof Set) kept.delete(tether)
+  ;(view as Keeper)[kept]?.delete(tether)
 }

@@ -22,7 +22,6 @@ import {
 } from '../transport/packet.ts'
 import { PacketSocket, sendError } from '../transport/packet-socket.ts'
 import { hangups } from './hangup-watch.ts'
-import { readHandle } from './handle.ts'
 import { IncomingDescriptors } from './incoming-descriptors.ts'
 import { IncomingHandles, type Trust } from './incoming-handles.ts'
 import { type Introduction, OutgoingHandles } from './outgoing-handles.ts'
@@ -382,9 +381,7 @@ export class ChannelLink implements Reader {
       return reason
     }
     for (let index = 0; index < header.handles; index++) {
-      const handle = readHandle(rx(), HEADER_BYTES + index * HANDLE_BYTES)
-      if (typeof handle === 'string') return drop(handle)
-      const core = this.#incoming.receive(handle, descriptors)
+      const core = this.#incoming.receive(rx(), HEADER_BYTES + index * HANDLE_BYTES, descriptors)
       if (typeof core === 'string') return drop(core)
       buffers.push(wrap(core))
     }
@@ -505,5 +502,6 @@ function decodeBody(header: Header, layout: { partLengths: number; json: number;
 }
 
 function closeAll(descriptors: number[]): void {
+  if (descriptors.length === 0) return
   for (const fd of descriptors.splice(0)) addon().close(fd)
 }

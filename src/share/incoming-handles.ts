@@ -7,7 +7,7 @@ import { type Admitted, admitLeash, admitStorage, dmaBufNames } from '../memory/
 import { hasSeals, Seal } from '../memory/seals.ts'
 import { addon } from '../native/load.ts'
 import type { IncomingDescriptors } from './incoming-descriptors.ts'
-import { type Handle, HandleFlag } from './handle.ts'
+import { type Handle, HandleFlag, readHandle, readNamed } from './handle.ts'
 import { HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
 import { KeptBuffers } from './kept-buffers.ts'
@@ -47,11 +47,12 @@ export class IncomingHandles {
     return opened.exporter.ready
   }
 
-  /** The inner buffer of a handle, to be wrapped at once; or what is wrong. */
-  receive(handle: Handle, descriptors: IncomingDescriptors): BufferCore | string {
-    if ((handle.flags & HandleFlag.named) !== 0) {
-      return this.kept.find(handle.name) ?? `a buffer is named ${handle.name} that this side does not keep`
-    }
+  /** The inner buffer of the handle at a place, to be wrapped at once; or what is wrong. */
+  receive(view: DataView, at: number, descriptors: IncomingDescriptors): BufferCore | string {
+    const name = readNamed(view, at)
+    if (name !== undefined) return this.kept.find(name) ?? `a buffer is named ${name} that this side does not keep`
+    const handle = readHandle(view, at)
+    if (typeof handle === 'string') return handle
     const storage = (handle.flags & HandleFlag.storage) !== 0 ? descriptors.take() : -1
     const leash = (handle.flags & HandleFlag.leash) !== 0 ? descriptors.take() : -1
     if (storage < 0) return 'a handle without storage'
