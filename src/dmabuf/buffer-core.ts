@@ -8,7 +8,7 @@ import { addon } from '../native/load.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
 import { checkView, mapStorage } from './views.ts'
-import { RecordFlag, StateRecord, Slot, SLOT_WORDS } from './words.ts'
+import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
 
 // Shared by all buffers, so that making one makes no closures.
 const unmap = (core: BufferCore) => core.unmap()
@@ -173,7 +173,10 @@ export class BufferCore {
   }
 
   get faulted(): boolean {
-    return this.#mapping?.faulted === true || (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+    return (
+      this.#mapping?.faulted === true ||
+      (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+    )
   }
 
   /** A mapping of its own for a range; closed with the last wrapper at the latest. */
@@ -316,7 +319,8 @@ export class BufferCore {
     if (shared === undefined) return false
     let broken = Atomics.load(shared.words, shared.base + StateRecord.broken)
     // A dead exporter cannot count itself: its own sequence word has stayed odd.
-    if (!shared.exporterAlive) broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
+    if (!shared.exporterAlive)
+      broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
     if (broken === this.#brokenSeen) return false
     this.#brokenSeen = broken
     return true

@@ -119,7 +119,11 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   /** The text in the range, decoded from a private copy. */
   text(encoding: BufferEncoding = 'utf8', textOptions?: Omit<CopyOptions, 'into'>): string {
     if (!Buffer.isEncoding(encoding)) {
-      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received: String(encoding) })
+      throw problem('argument', {
+        what: 'encoding',
+        expected: 'an encoding of Buffer',
+        received: String(encoding),
+      })
     }
     const { bytes } = this.copy(textOptions)
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding)

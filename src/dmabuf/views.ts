@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer'
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { type Mapping, MapKind } from '../native/addon.ts'
+import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Storage } from './storage.ts'
 import { keep, type Tether } from './tether.ts'

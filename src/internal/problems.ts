@@ -28,7 +28,8 @@ export const problems = {
   receiver: {
     code: 'EINVAL',
     text: '{what} was expected, but the value was not made by this library',
-    cause: 'A method was called on, or given, an object of another kind (or of a second copy of the package).',
+    cause:
+      'A method was called on, or given, an object of another kind (or of a second copy of the package).',
     remedy: 'Pass the object that the library returned; check that only one copy of dmabuf is installed.',
   },
   aborted: {
@@ -53,7 +54,8 @@ export const problems = {
     code: 'ERR_DMABUF_NO_ADDON',
     text: 'no native addon fits this machine: {diagnosis}',
     cause: 'None of the prebuilt binaries could be loaded here.',
-    remedy: 'Build it in the package folder: npm install --ignore-scripts && npm run build:native (python3, make, a C++20 compiler).',
+    remedy:
+      'Build it in the package folder: npm install --ignore-scripts && npm run build:native (python3, make, a C++20 compiler).',
   },
   system: {
     code: 'errno',
@@ -156,7 +158,8 @@ export const problems = {
     code: 'EAGAIN',
     text: 'the copy of buffer {name} could not be verified',
     cause: 'A writer was writing at the same time, or its sequence word is out of reach.',
-    remedy: "Copy again later; only copies of memory with a single writer (sharing: 'read-only') can be verified.",
+    remedy:
+      "Copy again later; only copies of memory with a single writer (sharing: 'read-only') can be verified.",
   },
   unsealed: {
     code: 'EPERM',

@@ -11,8 +11,8 @@ import {
   EXPORTER_DOOR,
   HANDLE_BYTES,
   HEADER_BYTES,
-  type Header,
   HELLO_FULL,
+  type Header,
   layoutOf,
   MESSAGE_ENCODED,
   PacketType,
@@ -126,7 +126,11 @@ export class ChannelLink implements Reader {
   }
 
   /** Sends, or queues: then a promise. Throws what is wrong with the message before anything has happened. */
-  send(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> | undefined {
+  send(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> | undefined {
     // Two for each buffer and, the first time, two for its exporter.
     const needed = this.#full === false || cores.length === 0 ? 0 : this.#descriptorsFor(cores)
     if (this.#stalled.length > 0 || (needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
@@ -158,7 +162,8 @@ export class ChannelLink implements Reader {
   /** Says goodbye behind what waits, then closes. */
   async close(): Promise<void> {
     if (this.#done) return
-    while (this.#stalled.length > 0 && !this.#done) await new Promise<void>((resolve) => this.#stalled.push(resolve))
+    while (this.#stalled.length > 0 && !this.#done)
+      await new Promise<void>((resolve) => this.#stalled.push(resolve))
     if (!this.#done) this.#control(PacketType.bye, 0)
     await this.#socket.flushed()
     this.#finish({ reason: 'closed' })
@@ -166,8 +171,13 @@ export class ChannelLink implements Reader {
 
   // ---- sending --------------------------------------------------------------------------------------------
 
-  #sendLater(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> {
-    if (this.#stalled.length >= limits.maxQueuedSends) throw problem('sendQueue', { count: this.#stalled.length })
+  #sendLater(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (this.#stalled.length >= limits.maxQueuedSends)
+      throw problem('sendQueue', { count: this.#stalled.length })
     for (const core of cores) core.retain()
     return new Promise<void>((resolve, reject) => {
       const stop = () => {
@@ -250,10 +260,16 @@ export class ChannelLink implements Reader {
     })
   }
 
-  #write(message: JsonLike, cores: readonly BufferCore[], descriptors: { count: number; owned: number[] }): number {
+  #write(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    descriptors: { count: number; owned: number[] },
+  ): number {
     const { json, parts, encoded } = encodeMessage(message)
     if (parts.length > limits.maxPartsPerMessage) {
-      throw problem('message', { why: `it has ${parts.length} binary parts, and the limit is ${limits.maxPartsPerMessage}` })
+      throw problem('message', {
+        why: `it has ${parts.length} binary parts, and the limit is ${limits.maxPartsPerMessage}`,
+      })
     }
     const view = tx()
     const { tx: bytes } = addon().scratch
@@ -309,8 +325,10 @@ export class ChannelLink implements Reader {
     let wrong: string | DmaBufError | undefined
     if (typeof header === 'string') wrong = header
     else if (header.version !== VERSION) wrong = problem('version', { theirs: header.version, ours: VERSION })
-    else if (header.descriptors !== count) wrong = `${count} descriptors came where ${header.descriptors} were announced`
-    else if (this.#full === undefined && header.type !== PacketType.hello) wrong = 'its first packet is no hello'
+    else if (header.descriptors !== count)
+      wrong = `${count} descriptors came where ${header.descriptors} were announced`
+    else if (this.#full === undefined && header.type !== PacketType.hello)
+      wrong = 'its first packet is no hello'
     else wrong = this.#dispatch(header, length, descriptors)
     descriptors.closeRest()
     if (wrong !== undefined) {
@@ -479,7 +497,11 @@ export class ChannelLink implements Reader {
   }
 }
 
-function decodeBody(header: Header, layout: { partLengths: number; json: number; parts: number }, length: number): JsonLike {
+function decodeBody(
+  header: Header,
+  layout: { partLengths: number; json: number; parts: number },
+  length: number,
+): JsonLike {
   const { rx: bytes } = addon().scratch
   const view = rx()
   const parts: Uint8Array[] = []

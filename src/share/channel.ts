@@ -9,8 +9,8 @@ import { addon } from '../native/load.ts'
 import type { Credentials } from '../transport/credentials.ts'
 import type { JsonLike } from '../transport/message-json.ts'
 import { ChannelLink, type LinkEnd, type Received } from './channel-link.ts'
-import { inheritedDescriptor } from './inherited.ts'
 import type { Trust } from './incoming-handles.ts'
+import { inheritedDescriptor } from './inherited.ts'
 
 export interface ChannelOptions {
   /**

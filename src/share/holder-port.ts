@@ -2,10 +2,10 @@ import { RECORDS, STATE_SEGMENT_BYTES, StateRecord } from '../dmabuf/words.ts'
 import { identityKey } from '../memory/facts.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
+import { exporterPort } from './exporter-port.ts'
 import type { PrivateMessage } from './private-message.ts'
 import { RemoteExporter } from './remote-exporter.ts'
 import { bindDoor, openState, RemoteState } from './remote-state.ts'
-import { exporterPort } from './exporter-port.ts'
 import { StateSegment } from './state-segment.ts'
 
 /** Where a handle's record lies: in this environment's own state, or in another's. */
@@ -48,7 +48,9 @@ class HolderPort {
       const connected = bound.kind === 'pair' ? doorFd : -1
       exporter = this.#addExporter(doorKey, door, connected)
     } else if (doorFd >= 0) native.closeLater([doorFd])
-    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () => this.#states.delete(key))
+    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () =>
+      this.#states.delete(key),
+    )
     this.#states.set(key, state)
     return state
   }

@@ -6,10 +6,10 @@ import { inspect } from '../memory/facts.ts'
 import { type Admitted, admitLeash, admitStorage, dmaBufNames } from '../memory/gate.ts'
 import { hasSeals, Seal } from '../memory/seals.ts'
 import { addon } from '../native/load.ts'
-import type { IncomingDescriptors } from './incoming-descriptors.ts'
 import { type Handle, HandleFlag, readHandle, readNamed } from './handle.ts'
 import { HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
+import type { IncomingDescriptors } from './incoming-descriptors.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { RemoteState } from './remote-state.ts'
 
@@ -50,7 +50,8 @@ export class IncomingHandles {
   /** The inner buffer of the handle at a place, to be wrapped at once; or what is wrong. */
   receive(view: DataView, at: number, descriptors: IncomingDescriptors): BufferCore | string {
     const name = readNamed(view, at)
-    if (name !== undefined) return this.kept.find(name) ?? `a buffer is named ${name} that this side does not keep`
+    if (name !== undefined)
+      return this.kept.find(name) ?? `a buffer is named ${name} that this side does not keep`
     const handle = readHandle(view, at)
     if (typeof handle === 'string') return handle
     const storage = (handle.flags & HandleFlag.storage) !== 0 ? descriptors.take() : -1
@@ -180,4 +181,3 @@ function storageOf(handle: Handle, { kind, facts }: Admitted, fd: number): Stora
   const { offset, byteLength } = handle
   return { fd, offset, byteLength, kind, sharing: writable ? 'writable' : 'read-only', writable, charged: 0 }
 }
-

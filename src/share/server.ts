@@ -117,7 +117,11 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
 
   /** Channel after channel until the server is closed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Channel, void, undefined> {
-    for (let channel = await this.#next(undefined); channel !== undefined; channel = await this.#next(undefined)) {
+    for (
+      let channel = await this.#next(undefined);
+      channel !== undefined;
+      channel = await this.#next(undefined)
+    ) {
       yield channel
     }
   }
@@ -183,7 +187,10 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     }
     const channel = new Channel(fd, this.#trust)
     this.#greeting.add(channel)
-    const deadline = setTimeout(() => void channel.close({ signal: AbortSignal.abort() }), limits.helloTimeout)
+    const deadline = setTimeout(
+      () => void channel.close({ signal: AbortSignal.abort() }),
+      limits.helloTimeout,
+    )
     deadline.unref()
     let ended = false
     void channel.closed.then(() => {
@@ -211,7 +218,8 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     process.off('exit', this.#stop)
     this.#poll.close()
     addon().close(this.#fd)
-    if (this.#inode !== undefined && inodeOf(this.#address.name) === this.#inode) unlinkSync(this.#address.name)
+    if (this.#inode !== undefined && inodeOf(this.#address.name) === this.#inode)
+      unlinkSync(this.#address.name)
     for (const channel of [...this.#ready.splice(0), ...this.#greeting]) void channel.close()
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
   }
@@ -228,7 +236,9 @@ function allowOf(
   }
   if (typeof allow === 'function') return callable('allow', allow)
   const wanted = options('allow', allow, ['uid', 'gid', 'pid'])
-  const entries = Object.entries(wanted).map(([key, value]) => [key, integer(`allow.${key}`, value, 0)] as const)
+  const entries = Object.entries(wanted).map(
+    ([key, value]) => [key, integer(`allow.${key}`, value, 0)] as const,
+  )
   return (peer) => entries.every(([key, value]) => peer[key as keyof Credentials] === value)
 }
 

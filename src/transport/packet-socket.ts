@@ -1,6 +1,14 @@
 import { type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
-import { DISCONNECT, Meta, type Poll, READABLE, TRUNCATED_CONTROL, TRUNCATED_DATA, WRITABLE } from '../native/addon.ts'
+import {
+  DISCONNECT,
+  Meta,
+  type Poll,
+  READABLE,
+  TRUNCATED_CONTROL,
+  TRUNCATED_DATA,
+  WRITABLE,
+} from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 
 /** A packet that waits for room: its bytes and descriptors, and what happens when it has left (or never will). */
@@ -184,7 +192,9 @@ export class PacketSocket {
       const descriptors = meta[Meta.descriptors] ?? 0
       const flags = meta[Meta.flags] ?? 0
       if ((flags & TRUNCATED_CONTROL) !== 0) {
-        return this.#end(problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }))
+        return this.#end(
+          problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }),
+        )
       }
       if (length === 0) {
         // An empty packet looks like the end of the stream; nobody sends one, so it is the end.
