@@ -234,12 +234,6 @@ export const problems = {
     cause: 'The kernel bounds descriptors in flight for each user; some peer of this user does not read.',
     remedy: 'Find the peer that does not read (its channel is full) and close that channel.',
   },
-  refused: {
-    code: 'EACCES',
-    text: 'the connection was refused by allow(): {who}',
-    cause: 'The server does not let this user or process in.',
-    remedy: "Check the server's allow option against the credentials in the message.",
-  },
   addressInUse: {
     code: 'EADDRINUSE',
     text: '{address} is in use: {why}',

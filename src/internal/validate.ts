@@ -4,18 +4,19 @@ import { problem } from './errors.ts'
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
   if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (typeof value !== 'object' || value === null) return String(value)
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  return `an object (${className(value)})`
+  if (typeof value !== 'function' && (typeof value !== 'object' || value === null)) return String(value)
+  try {
+    return shownObject(value)
+  } catch {
+    // A revoked proxy, a getter that throws, a name that is no text.
+    return `an unreadable ${typeof value}`
+  }
 }
 
-function className(value: object): string {
-  try {
-    return String((value as { constructor?: { name?: unknown } }).constructor?.name ?? 'no class')
-  } catch {
-    return 'unreadable'
-  }
+function shownObject(value: object): string {
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  return `an object (${(value as { constructor?: { name?: string } }).constructor?.name ?? 'no class'})`
 }
 
 function expected(what: string, expectation: string, value: unknown): never {

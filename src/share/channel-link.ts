@@ -2,7 +2,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { aborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
-import { type DmaBufError, errno, problem } from '../internal/errors.ts'
+import { DmaBufError, errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { type Credentials, packetCredentials, socketCredentials } from '../transport/credentials.ts'
@@ -141,13 +141,11 @@ export class ChannelLink implements Reader {
     try {
       const length = this.#write(message, cores, descriptors)
       const result = this.#socket.trySend(length, descriptors.count)
+      if (result !== 0 && result !== -errno.EAGAIN) throw sendError(result)
+      const sent = result === 0 ? undefined : this.#queued(length, descriptors, cores, signal)
       this.#inFlight += descriptors.count
-      if (result === 0) {
-        closeAll(descriptors.owned)
-        return undefined
-      }
-      if (result !== -errno.EAGAIN) throw sendError(result)
-      return this.#queued(length, descriptors, cores, signal)
+      if (sent === undefined) closeAll(descriptors.owned)
+      return sent
     } catch (error) {
       closeAll(descriptors.owned)
       throw error
@@ -211,10 +209,8 @@ export class ChannelLink implements Reader {
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    if (this.#socket.waiting >= limits.maxQueuedSends) {
-      this.#inFlight -= descriptors.count
+    if (this.#socket.waiting >= limits.maxQueuedSends)
       throw problem('sendQueue', { count: this.#socket.waiting })
-    }
     for (const core of cores) core.retain()
     return new Promise<void>((resolve, reject) => {
       const finish = () => {
@@ -254,10 +250,14 @@ export class ChannelLink implements Reader {
     const descriptors = door < 0 ? 1 : 2
     const flags = door < 0 ? 0 : EXPORTER_DOOR
     writeHeader(tx(), { type: PacketType.exporter, flags, argument: index, descriptors })
-    this.#inFlight += descriptors
-    this.#sendControl(descriptors, false, () => {
+    const result = this.#sendControl(descriptors, false, () => {
       if (doorOwned) addon().close(door)
     })
+    if (result === 0) this.#inFlight += descriptors
+    else {
+      this.#outgoing.unintroduced(core)
+      throw sendError(result)
+    }
   }
 
   #write(
@@ -311,10 +311,15 @@ export class ChannelLink implements Reader {
     this.#sendControl(0, withCredentials, () => {})
   }
 
-  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): void {
+  /** Sends or queues: 0. A negative errno when it cannot leave at all; `done` is called in either case. */
+  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): number {
     const result = this.#socket.trySend(HEADER_BYTES, descriptors, withCredentials)
-    if (result === -errno.EAGAIN) this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
-    else done()
+    if (result === -errno.EAGAIN) {
+      this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
+      return 0
+    }
+    done()
+    return result
   }
 
   // ---- receiving ------------------------------------------------------------------------------------------
@@ -329,7 +334,7 @@ export class ChannelLink implements Reader {
       wrong = `${count} descriptors came where ${header.descriptors} were announced`
     else if (this.#full === undefined && header.type !== PacketType.hello)
       wrong = 'its first packet is no hello'
-    else wrong = this.#dispatch(header, length, descriptors)
+    else wrong = this.#attempt(header, length, descriptors)
     descriptors.closeRest()
     if (wrong !== undefined) {
       this.#fail(typeof wrong === 'string' ? problem('protocol', { what: wrong }) : wrong)
@@ -337,6 +342,20 @@ export class ChannelLink implements Reader {
     }
     if (count > 0) this.#acknowledge(count)
     return !this.#done && this.#more
+  }
+
+  /** What this side lacks (descriptors, memory) ends the channel too: what came is lost. */
+  #attempt(
+    header: Header,
+    length: number,
+    descriptors: IncomingDescriptors,
+  ): string | DmaBufError | undefined {
+    try {
+      return this.#dispatch(header, length, descriptors)
+    } catch (error) {
+      if (error instanceof DmaBufError) return error
+      throw error
+    }
   }
 
   #dispatch(header: Header, length: number, descriptors: IncomingDescriptors): string | undefined {
@@ -372,6 +391,7 @@ export class ChannelLink implements Reader {
   #hello(header: Header): string | undefined {
     if (this.#full !== undefined) return 'a second hello'
     this.#full = (header.argument & HELLO_FULL) !== 0
+    if (!this.#full) this.#goOn()
     this.#peer = packetCredentials() ?? this.#peer
     addon().passCredentials(this.#socket.fd, false)
     this.#watchProcess()
@@ -399,7 +419,13 @@ export class ChannelLink implements Reader {
       return reason
     }
     for (let index = 0; index < header.handles; index++) {
-      const core = this.#incoming.receive(rx(), HEADER_BYTES + index * HANDLE_BYTES, descriptors)
+      let core: BufferCore | string
+      try {
+        core = this.#incoming.receive(rx(), HEADER_BYTES + index * HANDLE_BYTES, descriptors)
+      } catch (error) {
+        drop('')
+        throw error
+      }
       if (typeof core === 'string') return drop(core)
       buffers.push(wrap(core))
     }
@@ -458,12 +484,14 @@ export class ChannelLink implements Reader {
     if (pid === 0 || pid === process.pid) return
     const pidfd = addon().pidfdOpen(pid)
     if (pidfd < 0) return
-    this.#pidfd = pidfd
-    hangups.once(pidfd, POLLIN, () => {
+    try {
       // What it had sent before it died is delivered first.
-      if (!this.#done) this.#socket.drain()
-      if (!this.#done) this.#socketEnded(undefined)
-    })
+      hangups.once(pidfd, POLLIN, () => this.#socket.peerGone())
+      this.#pidfd = pidfd
+    } catch {
+      // No descriptors left to watch with: the socket alone tells.
+      addon().close(pidfd)
+    }
   }
 
   #socketEnded(error: DmaBufError | undefined): void {

@@ -3,6 +3,7 @@ import { identityKey } from '../memory/facts.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
+import { heldBuffer } from './held-buffer.ts'
 import type { PrivateMessage } from './private-message.ts'
 import { RemoteExporter } from './remote-exporter.ts'
 import { bindDoor, openState, RemoteState } from './remote-state.ts'
@@ -34,7 +35,13 @@ class HolderPort {
       drop('')
       return known
     }
-    const opened = openState(stateFd)
+    let opened: ReturnType<typeof openState>
+    try {
+      opened = openState(stateFd)
+    } catch (error) {
+      drop('')
+      throw error
+    }
     if (typeof opened === 'string') return drop(opened)
     const bound = doorFd < 0 ? { kind: 'none' as const, key: '' } : bindDoor(opened.words, doorFd)
     if (typeof bound === 'string') {
@@ -69,7 +76,9 @@ class HolderPort {
     for (const state of this.#states.values()) {
       if (state.exporter !== exporter || state.segment !== message.segment) continue
       const core = state.cores.get(message.record)
-      if (core === undefined) continue
+      // Its record may have been used again: no order holds between this connection and a channel.
+      const held = core === undefined ? undefined : heldBuffer(core)
+      if (core === undefined || held?.idLow !== message.idLow || held.idHigh !== message.idHigh) continue
       if (what === 'revoked') {
         core.revoked = true
         core.unmap()

@@ -78,6 +78,12 @@ export class OutgoingHandles {
     return { index, state: state.fd, door, doorOwned }
   }
 
+  /** The introduction could not be sent. */
+  unintroduced(core: BufferCore): void {
+    const { state } = sourceOf(core)
+    if (this.#exporters.delete(state) && !(state instanceof StateSegment)) state.unuse()
+  }
+
   /** Writes the handle at `at` of the packet and its descriptors behind those that are there. */
   write(view: DataView, at: number, core: BufferCore, descriptors: OutgoingDescriptors): void {
     const kept = this.#keptNames.get(core)

@@ -34,6 +34,9 @@ const listenOptions = ['mode', 'allow', 'backlog', 'signal', 'trust'] as const
 /** Channels accepted ahead of `accept()`; further connections wait in the kernel's backlog. */
 const MAX_READY = 64
 
+/** Milliseconds until a server that had no descriptor left tries again. */
+const RETRY = 50
+
 interface Waiter {
   readonly resolve: (channel: Channel | undefined) => void
 }
@@ -75,6 +78,8 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
   readonly #waiters: Waiter[] = []
   /** Connections whose hello has not come yet. */
   readonly #greeting = new Set<Channel>()
+  /** Connections that are not given out: being decided on, or without a hello. */
+  #entering = 0
   readonly #stop: () => void
   readonly #signal: AbortSignal | undefined
   #closed = false
@@ -162,15 +167,27 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
 
   #accept(): void {
     while (!this.#closed) {
-      if (this.#ready.length + this.#greeting.size >= MAX_READY) {
+      if (this.#ready.length + this.#entering >= MAX_READY) {
         this.#poll.stop()
         return
       }
       const fd = addon().accept(this.#fd)
-      // A full descriptor table: the connection waits in the backlog until something is closed.
+      if (fd === -errno.EMFILE || fd === -errno.ENFILE) return this.#pause()
       if (fd < 0) return
-      void this.#admit(fd)
+      this.#entering++
+      void this.#admit(fd).finally(() => {
+        this.#entering--
+        if (!this.#closed) this.#poll.start(READABLE)
+      })
     }
+  }
+
+  /** A full descriptor table: the connection waits in the backlog until something is closed, of which no event tells. */
+  #pause(): void {
+    this.#poll.stop()
+    setTimeout(() => {
+      if (!this.#closed) this.#poll.start(READABLE)
+    }, RETRY)
   }
 
   async #admit(fd: number): Promise<void> {
@@ -185,7 +202,13 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
       addon().close(fd)
       return
     }
-    const channel = new Channel(fd, this.#trust)
+    let channel: Channel
+    try {
+      channel = new Channel(fd, this.#trust)
+    } catch {
+      addon().close(fd)
+      return
+    }
     this.#greeting.add(channel)
     const deadline = setTimeout(
       () => void channel.close({ signal: AbortSignal.abort() }),
@@ -202,7 +225,6 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     // A peer that said hello, sent and left has still something to tell; one that said nothing has not.
     if ((ended && !channel.greeted) || this.#closed) void channel.close()
     else this.#give(channel)
-    if (!this.#closed) this.#poll.start(READABLE)
   }
 
   #give(channel: Channel): void {

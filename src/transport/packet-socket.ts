@@ -1,4 +1,4 @@
-import { type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
+import { checked, type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import {
   DISCONNECT,
@@ -43,6 +43,8 @@ export class PacketSocket {
   #waiting: Waiting[] = []
   #reading = true
   #ended = false
+  /** Its process is gone; somebody else (a fork) may still have the socket open. */
+  #orphaned = false
   #events = 0
   #flushed: (() => void)[] = []
   /**
@@ -73,9 +75,9 @@ export class PacketSocket {
    */
   trySend(length: number, descriptors: number, withCredentials = false): number {
     if (this.#waiting.length > 0) return -errno.EAGAIN
-    if (this.#ended) return -errno.EPIPE
+    if (this.#ended || this.#orphaned) return -errno.EPIPE
     const result = addon().send(this.fd, length, descriptors, withCredentials)
-    return result < 0 ? result : 0
+    return Math.min(result, 0)
   }
 
   /**
@@ -117,6 +119,7 @@ export class PacketSocket {
     if (this.#reading) return
     this.#reading = true
     this.#watch()
+    this.#readOrphaned()
   }
 
   ref(): void {
@@ -140,11 +143,21 @@ export class PacketSocket {
     this.#settleFlush()
   }
 
-  /** Reads whatever has arrived, also while reading is stopped: before the end of a peer is believed. */
-  drain(): void {
-    this.#reading = true
-    this.#burst = Number.MAX_SAFE_INTEGER
-    this.#receive()
+  /** The peer's process is gone: what it had sent is still read, at the reader's pace, and then comes the end. */
+  peerGone(): void {
+    if (this.#ended) return
+    this.#orphaned = true
+    this.#failWaiting(problem('closedChannel', { reason: 'the peer is gone' }))
+    this.#watch()
+    this.#readOrphaned()
+  }
+
+  /** There is no event for an empty socket. */
+  #readOrphaned(): void {
+    if (!this.#orphaned || !this.#reading || this.#ended) return
+    setImmediate(() => {
+      if (this.#reading && !this.#ended) this.#receive()
+    })
   }
 
   #watch(): void {
@@ -153,11 +166,13 @@ export class PacketSocket {
     const events = (this.#reading ? READABLE : DISCONNECT) | (this.#waiting.length > 0 ? WRITABLE : 0)
     if (events === this.#events) return
     this.#events = events
-    this.#poll.start(events)
+    checked(this.#poll.start(events), 'epoll_ctl', 'watching a socket')
   }
 
   #ready(events: number): void {
     if (events < 0) return this.#end(systemError(events, 'epoll_wait', 'watching a socket'))
+    // After an error on the socket libuv has stopped watching it.
+    if ((events & DISCONNECT) !== 0) this.#events = 0
     if ((events & WRITABLE) !== 0) this.#sendWaiting()
     if (this.#ended) return
     if ((events & READABLE) !== 0) this.#receive()
@@ -182,13 +197,15 @@ export class PacketSocket {
       if (length === -errno.EAGAIN) {
         this.#burst = Math.max(1, packets)
         this.#fullBursts = 0
+        if (this.#orphaned) {
+          this.#end(undefined)
+          return
+        }
         break
       }
-      if (length < 0) {
-        // A peer that died with our packets unread resets the connection: that is its end, not our failure.
-        const reset = length === -errno.ECONNRESET
-        return this.#end(reset ? undefined : systemError(length, 'recvmsg', 'receiving'))
-      }
+      // A peer that left our packets unread resets the connection; told once, before what it had sent itself.
+      if (length === -errno.ECONNRESET) continue
+      if (length < 0) return this.#end(systemError(length, 'recvmsg', 'receiving'))
       const descriptors = meta[Meta.descriptors] ?? 0
       const flags = meta[Meta.flags] ?? 0
       if ((flags & TRUNCATED_CONTROL) !== 0) {
@@ -213,6 +230,7 @@ export class PacketSocket {
       this.#fullBursts = 0
     }
     this.#watch()
+    this.#readOrphaned()
   }
 
   #sendWaiting(): void {
