@@ -1,6 +1,7 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { boolean } from '../internal/validate.ts'
 import { refund } from '../memory/budget.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
@@ -37,7 +38,7 @@ let stacks = process.env['DMABUF_STACKS'] === '1'
 
 /** Whether buffers remember the stack that created them, shown by `bufinfo`; also DMABUF_STACKS=1. */
 export function recordStacks(on: boolean): void {
-  stacks = on
+  stacks = boolean('on', on)
 }
 
 export function liveBuffers(): Iterable<BufferCore> {

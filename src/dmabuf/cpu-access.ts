@@ -1,6 +1,6 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { boolean, bytes as checkBytes, options, range } from '../internal/validate.ts'
+import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
@@ -32,7 +32,8 @@ export interface Copy {
   readonly verified: boolean
 }
 
-const copyOptions = ['offset', 'length', 'into', 'verified'] as const
+const textOptionNames = ['offset', 'length', 'verified'] as const
+const copyOptions = [...textOptionNames, 'into'] as const
 
 /**
  * An open bracket: between `beginCpuAccess` and `end()` the CPU may look at the memory (and store into it, in a
@@ -120,10 +121,12 @@ export class CpuAccess implements Disposable, AsyncDisposable {
 
   /** The text in the range, decoded from a private copy. */
   text(encoding: BufferEncoding = 'utf8', textOptions?: Omit<CopyOptions, 'into'>): string {
+    this.#check()
     if (!Buffer.isEncoding(encoding)) {
-      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received: String(encoding) })
+      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received: shown(encoding) })
     }
-    const { bytes } = this.copy(textOptions)
+    // No `into` here: it could name live memory, and that must not be decoded.
+    const { bytes } = this.copy(options('text', textOptions, textOptionNames))
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding)
   }
 
