@@ -30,8 +30,7 @@ export let coreOf: (buffer: DmaBuf) => BufferCore
 export class DmaBuf implements Disposable, AsyncDisposable {
   readonly #lease: Lease
   /** Reachable from the wrapper and from its memory; when it is collected, the lease is closed. */
-  readonly #token: object = {}
-  #bytes: Uint8Array | undefined
+  readonly #token: Token = { bytes: undefined }
   readonly #whole = () => this.#view()
 
   static {
@@ -214,7 +213,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */
   freeze(): void {
     const core = this.#open()
-    this.#bytes = undefined
+    this.#token.bytes = undefined
     core.freeze()
   }
 
@@ -234,7 +233,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     }
     core.revoked = true
     core.shared?.revoke()
-    this.#bytes = undefined
+    this.#token.bytes = undefined
     core.unmap()
   }
 
@@ -242,7 +241,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   close(): void {
     if (this.#lease.closed) return
     forgetToken(this.#lease)
-    this.#bytes = undefined
+    this.#token.bytes = undefined
     this.#lease.close()
   }
 
@@ -260,15 +259,24 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     return core
   }
 
-  /** Cached here and not in the inner buffer: there it would keep its own token alive for ever. */
   #view(): Uint8Array {
-    const cached = this.#bytes
+    const cached = this.#token.bytes
     if (cached !== undefined && cached.length > 0) return cached
     const { core } = this.#lease
-    this.#bytes = viewOf(core.mapping, this.#token, core.name)
+    const bytes = viewOf(core.mapping, this.#token, core.name)
+    this.#token.bytes = bytes
     core.countedByView()
-    return this.#bytes
+    return bytes
   }
+}
+
+/**
+ * Holds the memory, so that both live equally long: a minor collection would take the ArrayBuffer alone, and the
+ * bytes that nobody counts any more would not hurry the major one that finds the token. Not in the inner buffer:
+ * there they would keep their own token alive for ever.
+ */
+interface Token {
+  bytes: Uint8Array | undefined
 }
 
 /** A new wrapper over an inner buffer. For the layers above. */
