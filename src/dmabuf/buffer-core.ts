@@ -73,6 +73,8 @@ export class BufferCore {
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
+  /** The program took the descriptor, and may have passed it on. */
+  exposed = false
   destroyed = false
   wrappers = 0
   /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */
@@ -311,14 +313,17 @@ export class BufferCore {
 
   /**
    * The sequence words of everybody who can write, or `undefined` when some are out of reach: many may write
-   * memory that is shared as writable, and a plain peer has no sequence word at all.
+   * memory that is shared as writable, and a plain peer (or whoever got the descriptor) has no sequence word at all.
+   * Empty for memory that nobody can write.
    */
   get writerSequences(): SequenceWord[] | undefined {
     const { shared } = this
     const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
     if (this.storage.kind === 'memfd' && !this.storage.writable && this.frozen) return []
     if (this.role === 'exporter') {
-      return this.storage.sharing === 'read-only' || shared === undefined ? [own] : undefined
+      // Memory that was not allocated here had a life before, and may have writers from then.
+      if (this.storage.charged === 0) return undefined
+      return this.storage.sharing === 'read-only' || (shared === undefined && !this.exposed) ? [own] : undefined
     }
     if (this.storage.sharing !== 'read-only' || shared === undefined) return undefined
     return [{ words: shared.words, index: shared.base + StateRecord.writeSequence }]

@@ -166,6 +166,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       if (result === -errno.EFAULT || mapping.faulted) throw problem('truncated', { name: core.name })
       if (result < 0) throw systemError(result, 'copyOut', `copying buffer ${core.name}`)
       if (sequences === undefined) return false
+      if (sequences.length === 0) return true
       if (result === 1) return true
     }
     return false

@@ -76,7 +76,9 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   /** The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. */
   get fd(): number {
-    return this.#open().storage.fd
+    const core = this.#open()
+    core.exposed = true
+    return core.storage.fd
   }
 
   /** Byte of `fd` at which the buffer begins. */
