@@ -165,6 +165,7 @@ export class BufferCore {
 
   /** A mapping of its own for a range; closed with the last wrapper at the latest. */
   mapRange(offset: number, length: number): Mapping {
+    if (this.isRevoked) throw problem('revoked', { name: this.name })
     checkView(length)
     const mapping = this.#duplicates
       ? this.mapping.duplicate(offset, length)
@@ -172,6 +173,11 @@ export class BufferCore {
     if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
     this.#ranges.add(mapping)
     return mapping
+  }
+
+  /** Whether a range is still mapped: freeze() and revoke() take it away from under its owner. */
+  hasRange(mapping: Mapping): boolean {
+    return this.#ranges.has(mapping)
   }
 
   unmapRange(mapping: Mapping): void {
@@ -218,16 +224,18 @@ export class BufferCore {
     const refuse = (reason: string) => problem('notFreezable', { name, reason })
     if (this.role !== 'exporter') throw refuse('this process is not its exporter')
     if (storage.sharing !== 'read-only') throw refuse("it is shared as 'writable'")
+    if (storage.charged === 0) throw refuse('its memory was not allocated by this library')
     const open = this.openBrackets
     if (open > 0) throw problem('openBrackets', { name, count: open })
     this.unmapRanges()
     this.#mapping?.close()
     this.#mapping = undefined
+    // Whatever comes of it: the one mapping that could write is gone.
+    this.storage = { ...storage, writable: false }
     const result = addon().addSeals(storage.fd, FROZEN_SEALS)
     // Another mapping is still there: memory transferred away with its ArrayBuffer.
     if (result === -errno.EBUSY) throw refuse('its memory is still mapped for writing in this process')
     if (result < 0) throw systemError(result, 'fcntl', `sealing buffer ${name}`)
-    this.storage = { ...storage, writable: false }
   }
 
   /** New storage under the same buffer; the old one is closed. Only while nobody uses it. */

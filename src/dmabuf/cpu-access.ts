@@ -86,7 +86,9 @@ export class CpuAccess implements Disposable, AsyncDisposable {
    */
   get bytes(): Uint8Array {
     this.#check()
-    if (this.#bytes !== undefined) return this.#bytes
+    // Of length 0 when its memory was transferred away: then it is asked for again, which says so.
+    if (this.#bytes !== undefined && this.#bytes.length === this.length) return this.#bytes
+    if (this.length === 0) return new Uint8Array()
     const { core } = this.#lease
     if (fitsView(core.storage.byteLength)) {
       const whole = this.#whole()
@@ -155,6 +157,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   }
 
   #copyTo(target: Uint8Array, offset: number): boolean {
+    if (target.length === 0) return true
     const { core } = this.#lease
     const sequences = core.writerSequences
     const whole = fitsView(core.storage.byteLength)
@@ -173,6 +176,8 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   }
 
   #check(): void {
-    if (this.ended) throw problem('endedAccess', { name: this.#lease.core.name })
+    const { core } = this.#lease
+    if (this.ended) throw problem('endedAccess', { name: core.name })
+    if (core.isRevoked) throw problem('revoked', { name: core.name })
   }
 }

@@ -6,7 +6,7 @@ import { viewOf } from './views.ts'
 /**
  * A mapping of its own of part of a buffer: for buffers larger than one ArrayBuffer can show, and for looking at
  * a part without mapping the rest. Brackets are the buffer's: hold one while you look. Closed by `close()`,
- * `using`, or with the buffer.
+ * `using`, or with the buffer; also when the buffer is frozen or revoked.
  */
 export class MappedRange implements Disposable {
   /** First byte in the buffer. */
@@ -26,20 +26,27 @@ export class MappedRange implements Disposable {
   }
 
   get closed(): boolean {
-    return this.#mapping === undefined || this.#lease.closed
+    return this.#open === undefined
   }
 
   /** The live memory of the range, as raw as `CpuAccess.bytes`; of length 0 after close. */
   get bytes(): Uint8Array {
     const { core } = this.#lease
-    if (this.#mapping === undefined || this.#lease.closed) throw problem('closedBuffer', { name: core.name })
-    return viewOf(this.#mapping, this.#token, core.name)
+    const mapping = this.#open
+    if (mapping === undefined) throw problem('closedRange', { name: core.name })
+    return viewOf(mapping, this.#token, core.name)
   }
 
   /** Detaches the view and gives the addresses up. Idempotent. */
   close(): void {
     if (this.#mapping !== undefined && !this.#lease.closed) this.#lease.core.unmapRange(this.#mapping)
     this.#mapping = undefined
+  }
+
+  get #open(): Mapping | undefined {
+    const mapping = this.#mapping
+    const { core, closed } = this.#lease
+    return mapping !== undefined && !closed && core.hasRange(mapping) ? mapping : undefined
   }
 
   [Symbol.dispose](): void {
