@@ -141,12 +141,16 @@ export class BufferCore {
     this.destroyed = true
     live.delete(this)
     this.unmap()
-    this.onDestroy()
-    this.countedByView()
-    addon().close(this.storage.fd)
-    refund(this.storage.charged)
-    if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
-      diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+    try {
+      this.onDestroy()
+    } finally {
+      // The exporter's release() is a stranger's code, and may throw.
+      this.countedByView()
+      addon().close(this.storage.fd)
+      refund(this.storage.charged)
+      if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
+        diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+      }
     }
   }
 
