@@ -24,7 +24,7 @@ const exportOptions = ['exporterName', 'ops', 'fd', 'byteLength', 'offset', 'nam
 
 /** Checks an export as `dma_buf_export()` does and makes the inner buffer. */
 export function exportCore(info: ExportInfo): BufferCore {
-  const fd = integer('fd', info?.fd, 0)
+  const fd = integer('fd', info?.fd, 0, 2 ** 31 - 1)
   const native = addon()
   native.adopt(fd)
   try {

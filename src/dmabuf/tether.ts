@@ -7,7 +7,11 @@ import { Lease } from './lease.ts'
  */
 export class Tether {
   readonly lease = new Lease()
-  /** The whole buffer as it was last shown. Cached here: in the inner buffer it would keep itself alive. */
+  /**
+   * The whole buffer as it was last shown. Held here, so that both live equally long: a minor collection would take the
+   * ArrayBuffer alone, and bytes that nobody counts any more would not hurry the major one that finds the tether. Not
+   * in the inner buffer: there it would keep its own tether alive for ever.
+   */
   bytes: Uint8Array | undefined
   /** Nobody but its wrapper can still have it when that is closed. */
   reusable = true
