@@ -129,9 +129,9 @@ export class ChannelLink implements Reader {
   /** Sends, or queues: then a promise. Throws what is wrong with the message before anything has happened. */
   send(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> | undefined {
     const needed = cores.reduce((sum, core) => sum + (this.#outgoing.isKept(core) ? 0 : 2), 0)
-    if (needed > 0 && (this.#stalled.length > 0 || this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
-      return this.#sendLater(message, cores, signal)
-    }
+    // A plain peer gives no credit: towards it the socket's own size is the limit.
+    const noCredit = this.#full !== false && this.#inFlight + needed > limits.maxDescriptorsInFlight
+    if (needed > 0 && noCredit) return this.#sendLater(message, cores, signal)
     if (this.#stalled.length > 0) return this.#sendLater(message, cores, signal)
     if (this.#full !== false) for (const core of cores) this.#introduce(core)
     const descriptors = { count: 0, owned: [] as number[] }
@@ -347,7 +347,10 @@ export class ChannelLink implements Reader {
   #hello(header: Header): string | undefined {
     if (this.#full !== undefined) return 'a second hello'
     this.#full = (header.argument & HELLO_FULL) !== 0
-    this.#peer = packetCredentials() ?? this.#peer
+    const said = packetCredentials()
+    // A plain peer does not send them; the kernel's own say nobody (pid 0) when its hello was here before we asked.
+    if (said !== undefined && (this.#full || said.pid !== 0)) this.#peer = said
+    if (!this.#full) this.#goOn()
     addon().passCredentials(this.#socket.fd, false)
     this.#watchProcess()
     this.#settleReady()

@@ -58,7 +58,9 @@ export class IncomingHandles {
     const bare = (handle.flags & HandleFlag.bare) !== 0
     const core = bare ? this.#bare(handle, storage) : this.#bound(handle, storage, leash)
     if (typeof core !== 'string') {
-      if (!bare && leash >= 0) this.kept.received(core, handle.name)
+      if (!bare) this.kept.received(core, handle.name)
+      // Bare storage is the receiver's: nobody waits for its end.
+      else if (leash >= 0) addon().closeLater([leash])
       return core
     }
     addon().closeLater(leash < 0 ? [storage] : [storage, leash])

@@ -162,11 +162,10 @@ export class PacketSocket {
     for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
       const length = native.receive(this.fd)
       if (length === -errno.EAGAIN) break
-      if (length < 0) {
-        // A peer that died with our packets unread resets the connection: that is its end, not our failure.
-        const reset = length === -errno.ECONNRESET
-        return this.#end(reset ? undefined : systemError(length, 'recvmsg', 'receiving'))
-      }
+      // The peer is gone with packets of ours unread. This is told once and first; what it sent is read next, then
+      // its end.
+      if (length === -errno.ECONNRESET) continue
+      if (length < 0) return this.#end(systemError(length, 'recvmsg', 'receiving'))
       const descriptors = meta[Meta.descriptors] ?? 0
       const flags = meta[Meta.flags] ?? 0
       if ((flags & TRUNCATED_CONTROL) !== 0) {
