@@ -22,7 +22,10 @@ export class RawPeer implements Disposable {
 
   send(header: HeaderInit, rest: Uint8Array = new Uint8Array(), descriptors: readonly number[] = []): void {
     const { tx, outgoing } = addon().scratch
-    writeHeader(new DataView(tx.buffer, tx.byteOffset, tx.byteLength), { ...header, descriptors: descriptors.length })
+    writeHeader(new DataView(tx.buffer, tx.byteOffset, tx.byteLength), {
+      ...header,
+      descriptors: descriptors.length,
+    })
     tx.set(rest, 32)
     outgoing.set(descriptors)
     const sent = addon().send(this.fd, 32 + rest.length, descriptors.length, false)
