@@ -61,6 +61,9 @@ void Environment::Create(napi_env env) {
         std::shared_ptr<Loop> loop = environment->loop;
         loop->CloseAll();
         environment->descriptors.CloseAll();
+        // Deno wants a handle scope for the first, and cannot open one here; the second it does itself, and
+        // would free twice. Its environments end with their thread.
+        if (loop->deno()) return;
         if (environment->context != nullptr) napi_async_destroy(environment->env, environment->context);
         environment->context = nullptr;
         loop->WhenClosed(

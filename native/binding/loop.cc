@@ -1,9 +1,14 @@
 #include "binding/loop.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <uv.h>
 
 #include <cerrno>
+#include <cstring>
+
+// Deno has every part of libuv that is used here but this one; a strong reference would keep us from loading.
+#pragma weak uv_update_time
 
 namespace binding {
 
@@ -15,12 +20,47 @@ struct Handle::Native {
   };
 };
 
+namespace {
+
+int Ready(int fd, int events) {
+  struct Pair {
+    int uv;
+    short poll;
+  };
+  constexpr Pair kPairs[] = {{UV_READABLE, POLLIN}, {UV_WRITABLE, POLLOUT}, {UV_DISCONNECT, POLLRDHUP}};
+  struct pollfd wanted {
+    fd, 0, 0
+  };
+  for (Pair pair : kPairs) wanted.events |= (events & pair.uv) != 0 ? pair.poll : 0;
+  if (poll(&wanted, 1, 0) <= 0) return 0;
+  // As libuv has it: after an error or a hang-up, whatever was asked for is told to go and see.
+  if ((wanted.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return events;
+  int ready = 0;
+  for (Pair pair : kPairs) ready |= (wanted.revents & pair.poll) != 0 ? pair.uv : 0;
+  return ready;
+}
+
+bool IsDeno(napi_env env) {
+  const napi_node_version* runtime = nullptr;
+  return napi_get_node_version(env, &runtime) == napi_ok && std::strcmp(runtime->release, "Deno") == 0;
+}
+
+}  // namespace
+
 struct Handle::OnLoop {
   static void Poll(uv_poll_t* poll, int status, int events) {
     auto* self = static_cast<Handle*>(poll->data);
+    // On Deno an event may have been under way when its handle was stopped or closed.
+    if (self->link_ == nullptr || self->watched_ == 0) return;
     // An error on the descriptor makes libuv stop and report no event. To the owner it is an end like any
     // other: the next read or write says which.
     if (status < 0) events = self->watched_ | UV_DISCONNECT;
+    // Deno reports what was asked for, not what there is, and stops after the first event.
+    if (self->loop_->deno()) {
+      events = Ready(self->fd_, self->watched_);
+      uv_poll_start(poll, self->watched_, Poll);
+      if (events == 0) return;
+    }
     self->callback_(self->owner_, events);
   }
 
@@ -35,8 +75,10 @@ struct Handle::OnLoop {
   static void Closed(uv_handle_t* handle) {
     auto* self = static_cast<Handle*>(handle->data);
     std::shared_ptr<Loop> loop = std::move(self->loop_);
-    delete self->native_;
-    delete self;
+    if (!loop->deno()) {
+      delete self->native_;
+      delete self;
+    }
     loop->Forget();
   }
 };
@@ -56,6 +98,7 @@ int Handle::Watch(const std::shared_ptr<Loop>& loop, int fd, Callback callback, 
   self->callback_ = callback;
   self->owner_ = owner;
   self->given_out_ = out;
+  self->fd_ = fd;
   native->handle.data = self;
   loop->Insert(self);
   *out = self;
@@ -77,7 +120,7 @@ int Handle::Deadline(const std::shared_ptr<Loop>& loop, uint32_t timeout, Callba
   loop->Insert(self);
   *out = self;
   // The loop's clock is as old as this turn; a long one must not shorten the time.
-  uv_update_time(uv);
+  if (uv_update_time != nullptr) uv_update_time(uv);
   uv_timer_start(&native->timer, OnLoop::Timer, timeout, 0);
   return 0;
 }
@@ -88,6 +131,7 @@ int Handle::Start(int events) {
 }
 
 void Handle::Stop() {
+  watched_ = 0;
   uv_poll_stop(&native_->poll);
 }
 void Handle::Ref() {
@@ -105,6 +149,8 @@ void Handle::Close() {
   *given_out_ = nullptr;
   uv_close(&native_->handle, OnLoop::Closed);
 }
+
+Loop::Loop(napi_env env) : env_(env), deno_(IsDeno(env)) {}
 
 void Loop::Insert(Handle* handle) {
   handle->next_ = first_;

@@ -43,13 +43,16 @@ class Handle {
   Handle* next_ = nullptr;
   Handle** link_ = nullptr;
   int watched_ = 0;
+  int fd_ = -1;
 };
 
 /** All handles of one environment. The only part of the addon that knows which loop the runtime has. */
 class Loop {
  public:
-  explicit Loop(napi_env env) : env_(env) {}
+  explicit Loop(napi_env env);
 
+  /** Deno's libuv and Node-API are imitations, and differ in a few places. */
+  bool deno() const { return deno_; }
   void CloseAll();
   /** Calls back once no handle is open or closing; at once when there is none. */
   void WhenClosed(void (*done)(void*), void* data);
@@ -60,6 +63,7 @@ class Loop {
   void Forget();
 
   napi_env env_;
+  bool deno_;
   Handle* first_ = nullptr;
   int alive_ = 0;
   void (*done_)(void*) = nullptr;

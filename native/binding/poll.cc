@@ -79,14 +79,14 @@ class Poll {
     auto* poll = static_cast<Poll*>(owner);
     napi_env env = poll->env_;
     napi_handle_scope scope = nullptr;
-    napi_value self = nullptr, callback = nullptr, argument = nullptr;
+    napi_value self = nullptr, callback = nullptr, argument = nullptr, unused = nullptr;
     if (napi_open_handle_scope(env, &scope) != napi_ok) return;
     napi_get_reference_value(env, poll->self_, &self);
     napi_get_reference_value(env, poll->callback_, &callback);
     napi_create_int32(env, events, &argument);
-    // From here on `poll` may be closed by the callback.
+    // From here on `poll` may be closed by the callback. Deno writes a result whether one is wanted or not.
     if (self != nullptr && callback != nullptr &&
-        napi_make_callback(env, Environment::Of(env).context, self, callback, 1, &argument, nullptr) ==
+        napi_make_callback(env, Environment::Of(env).context, self, callback, 1, &argument, &unused) ==
             napi_pending_exception) {
       napi_value error = nullptr;
       if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);

@@ -119,7 +119,10 @@ export interface Addon {
 
   // ---- waiting ----------------------------------------------------------------------------------------
   /** Watches one descriptor on the environment's event loop. The only part of the addon that knows the loop. */
-  readonly Poll: new (fd: number, callback: (events: number) => void) => Poll
+  readonly Poll: new (
+    fd: number,
+    callback: (events: number) => void,
+  ) => Poll
   epollCreate(): number
   /** Adds, or re-arms (`again`), one-shot interest in `fd` under a number of the caller's. */
   epollArm(epoll: number, fd: number, token: number, events: number, again: boolean): number
