@@ -441,8 +441,7 @@ export class ChannelLink implements Reader {
     this.#pidfd = pidfd
     hangups.once(pidfd, POLLIN, () => {
       // What it had sent before it died is delivered first.
-      if (!this.#done) this.#socket.drain()
-      if (!this.#done) this.#socketEnded(undefined)
+      if (!this.#done) this.#socket.endWhenEmpty()
     })
   }
 

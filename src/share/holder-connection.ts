@@ -162,8 +162,7 @@ export class HolderConnection {
 
   #processGone(): void {
     // What it had sent still counts: a registration may be waiting in the socket.
-    if (!this.#socket.ended) this.#socket.drain()
-    if (!this.#socket.ended) this.#end(undefined)
+    this.#socket.endWhenEmpty()
   }
 
   #end(error: DmaBufError | string | undefined): void {

@@ -43,8 +43,8 @@ export class PrivateSocket {
     else done?.()
   }
 
-  drain(): void {
-    this.#socket.drain()
+  endWhenEmpty(): void {
+    this.#socket.endWhenEmpty()
   }
 
   close(): void {

@@ -33,6 +33,8 @@ export class PacketSocket {
   #reading = true
   #ended = false
   #events = 0
+  /** Nobody will send any more: an empty socket is the end. */
+  #last = false
   #flushed: (() => void)[] = []
 
   constructor(fd: number, handler: PacketHandler) {
@@ -99,6 +101,8 @@ export class PacketSocket {
   resume(): void {
     if (this.#reading) return
     this.#reading = true
+    // Nothing may come that would wake the loop.
+    if (this.#last) setImmediate(() => this.endWhenEmpty())
     this.#watch()
   }
 
@@ -123,10 +127,13 @@ export class PacketSocket {
     this.#settleFlush()
   }
 
-  /** Reads whatever has arrived, also while reading is stopped: before the end of a peer is believed. */
-  drain(): void {
-    this.#reading = true
-    this.#receive()
+  /**
+   * The peer's process is gone, although somebody may keep its socket open. What it sent is read, as fast as the
+   * handler wants it; then this is the end.
+   */
+  endWhenEmpty(): void {
+    this.#last = true
+    if (this.#reading && !this.#ended) this.#receive()
   }
 
   #watch(): void {
@@ -161,7 +168,10 @@ export class PacketSocket {
     const { meta } = native.scratch
     for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
       const length = native.receive(this.fd)
-      if (length === -errno.EAGAIN) break
+      if (length === -errno.EAGAIN) {
+        if (this.#last) return this.#end(undefined)
+        break
+      }
       // The peer is gone with packets of ours unread. This is told once and first; what it sent is read next, then
       // its end.
       if (length === -errno.ECONNRESET) continue

@@ -17,6 +17,10 @@ const orders: Record<string, (path: string) => Promise<DmaBuf[]> | DmaBuf[]> = {
   make,
   'make-and-exit': make,
   hold: () => [],
+  flood: async () => {
+    for (let count = 0; count < 150; count++) await parent.send(count)
+    process.exit()
+  },
   listen: async (path) => {
     const server = await listen(path)
     void server.accept().then(async (channel) => {

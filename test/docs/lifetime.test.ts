@@ -79,6 +79,17 @@ test('what a process sends as its last act arrives', async () => {
   }
 }, 60_000)
 
+test('all that a process sent before it ended arrives, however slowly it is read', async () => {
+  const exporter = actor()
+  await exporter.channel.send('flood')
+  // Longer than the process lives, which is seen although the socket still holds what it sent.
+  await new Promise((resolve) => exporter.child.once('exit', resolve))
+  const messages: unknown[] = []
+  for await (const { message } of exporter.channel) messages.push(message)
+  expect(messages).toEqual(Array.from({ length: 150 }, (_, count) => count))
+  expect(await exporter.channel.closed).toEqual({ reason: 'peer-died' })
+}, 60_000)
+
 test('a forwarded buffer outlives the forwarder, and its exporter waits for who has it', async () => {
   const directory = mkdtempSync('/tmp/dmabuf-forward-')
   const path = join(directory, 'socket')
