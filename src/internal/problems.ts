@@ -61,26 +61,30 @@ export const problems = {
     code: 'errno',
     text: '{what} failed',
     cause: 'The kernel refused a system call.',
-    remedy: 'Look the errno up in the manual page of the system call named in `error.syscall`.',
+    remedy:
+      'The manual page of the call in `error.syscall` explains the code; `npx dmabuf doctor` tells what this machine lacks.',
   },
   descriptors: {
     code: 'errno',
     text: '{what} failed: this process may not have more open files',
     cause: 'The descriptor table of the process (RLIMIT_NOFILE) or of the system is full.',
-    remedy: 'Close buffers and channels that are no longer used, or raise the limit (ulimit -n).',
+    remedy:
+      'Close buffers and channels that are no longer used (bufinfo() lists the buffers), or raise the limit (ulimit -n).',
   },
   memory: {
     code: 'errno',
     text: 'allocating {bytes} bytes of shared memory failed',
     cause: 'There is not enough memory (or none of the huge pages asked for) at this moment.',
-    remedy: 'Close buffers, ask for less, or reserve huge pages (/proc/sys/vm/nr_hugepages).',
+    remedy:
+      'Close buffers (`npx dmabuf list` shows who has them), ask for less, or reserve huge pages (/proc/sys/vm/nr_hugepages).',
   },
   budget: {
     code: 'EDQUOT',
     text: 'allocating {bytes} bytes would exceed the memory budget: {used} of {budget} bytes are in use',
     cause:
       'The byte budget bounds what this process exports, buffers that wait for the garbage collector included, because running into the memory limit of a container is a kill, not an error.',
-    remedy: 'Close buffers as soon as they are done with, or raise the budget with setMemoryBudget(bytes).',
+    remedy:
+      'Close buffers as soon as they are done with (bufinfo() lists them), or raise the budget with setMemoryBudget(bytes).',
   },
   closedBuffer: {
     code: 'EBADF',
@@ -102,14 +106,14 @@ export const problems = {
   },
   openBrackets: {
     code: 'EBUSY',
-    text: 'buffer {name} has {count} open CPU accesses',
-    cause: 'The operation needs that no bracket of this process is open.',
+    text: 'buffer {name} cannot be frozen while {count} CPU accesses are open',
+    cause: 'Freezing gives up the writable mapping, which a bracket of this process may be using.',
     remedy: 'End every access first.',
   },
   tooManyBrackets: {
     code: 'EOVERFLOW',
     text: 'buffer {name} has {count} open CPU accesses, which is the limit',
-    cause: 'Brackets were begun and never ended.',
+    cause: 'Brackets of this process were begun and never ended.',
     remedy: 'End each access: `using cpu = …`, or withCpuAccess, ends it whatever happens.',
   },
   revoked: {
@@ -171,7 +175,8 @@ export const problems = {
     code: 'EPERM',
     text: 'descriptor {fd} is memory that may still shrink',
     cause: 'Without F_SEAL_SHRINK and F_SEAL_SEAL another process can truncate the file under its readers.',
-    remedy: "Seal it, or say DmaBuf.fromFd(fd, { trust: 'unsealed' }) when you trust whoever has it.",
+    remedy:
+      "Seal it (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), or say { trust: 'unsealed' } when you trust whoever has it.",
   },
   notMemory: {
     code: 'EINVAL',
@@ -194,14 +199,16 @@ export const problems = {
   closedChannel: {
     code: 'EPIPE',
     text: 'the channel is closed: {reason}',
-    cause: 'close() was called, the peer has closed or died, or it broke the protocol.',
+    cause:
+      'close() was called here; or the peer has closed, died, broken the protocol, or turned this process away.',
     remedy: 'Await channel.closed to see why; connect anew.',
   },
   protocol: {
     code: 'EPROTO',
     text: 'the peer broke the protocol: {what}',
     cause: 'The other side is no dmabuf peer, another version, or hostile.',
-    remedy: 'Check what is connected there; docs/protocol.md says what is expected.',
+    remedy:
+      'Check what is connected there and its release of dmabuf; docs/protocol.md says what is expected.',
   },
   version: {
     code: 'EPROTONOSUPPORT',
@@ -250,13 +257,15 @@ export const problems = {
     code: 'errno',
     text: 'connecting to {address} failed',
     cause: 'Nobody listens there, or permission is lacking.',
-    remedy: 'Check that the server runs, and the mode of its socket file.',
+    remedy:
+      'ENOENT and ECONNREFUSED: start the server first. EACCES: listen(path, { mode: 0o660 }) lets its group in, too.',
   },
   noParent: {
     code: 'ENOTCONN',
-    text: 'this {what} was not started with a channel',
+    text: 'this {what} was started without a channel, or has taken it already',
     cause: 'Channel.parent() works in a child of forkWithChannel() or workerWithChannel(), once.',
-    remedy: 'Start it with one of these, or pass a descriptor and use Channel.fromFd().',
+    remedy:
+      'Start it with one of these and call Channel.parent() once; else pass a descriptor and use Channel.fromFd().',
   },
   poolBuffer: {
     code: 'EINVAL',

@@ -118,6 +118,7 @@ export class PacketSocket {
   resume(): void {
     if (this.#reading) return
     this.#reading = true
+    // Nothing may come that would wake the loop.
     this.#watch()
     this.#readOrphaned()
   }
