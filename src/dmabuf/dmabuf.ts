@@ -208,7 +208,11 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     const opts = options('map', mapOpts, mapOptions)
     const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
     integer('map length', length, 1)
-    return new MappedRange(offset, length, core.mapRange(offset, length), core, this.#tether as Tether)
+    const tether = this.#tether as Tether
+    const mapping = core.mapRange(offset, length)
+    // The range has it too, for longer than this wrapper perhaps.
+    tether.reusable = false
+    return new MappedRange(offset, length, mapping, core, tether)
   }
 
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */

@@ -24,8 +24,6 @@ export class MappedRange implements Disposable {
     this.#mapping = mapping
     this.#core = core
     this.#tether = tether
-    // Held here too, for longer than the wrapper perhaps.
-    tether.reusable = false
   }
 
   get closed(): boolean {

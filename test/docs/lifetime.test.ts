@@ -102,7 +102,7 @@ test('a forwarded buffer outlives the forwarder, and its exporter waits for who 
   await order(first, `forward ${path}`)
   first.child.kill('SIGKILL')
   await expect.poll(async () => (await order(last, 'hold')).message).toEqual([9])
-  expect(bufinfo()).toMatchObject([{ name: 'far', holders: [{ pid: last.child.pid }] }])
+  await expect.poll(bufinfo).toMatchObject([{ name: 'far', holders: [{ pid: last.child.pid }] }])
   await order(last, 'drop')
   await expect.poll(bufinfo).toEqual([])
   rmSync(directory, { recursive: true })
