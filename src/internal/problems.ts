@@ -55,7 +55,7 @@ export const problems = {
     text: 'no native addon fits this machine: {diagnosis}',
     cause: 'None of the prebuilt binaries could be loaded here.',
     remedy:
-      'Build it here: npm run build:native in the package folder (needs python3, make and a C++20 compiler).',
+      'Build it in the package folder: npm install --ignore-scripts && npm run build:native (python3, make, a C++20 compiler).',
   },
   system: {
     code: 'errno',

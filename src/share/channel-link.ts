@@ -128,12 +128,13 @@ export class ChannelLink implements Reader {
 
   /** Sends, or queues: then a promise. Throws what is wrong with the message before anything has happened. */
   send(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> | undefined {
-    const needed = cores.reduce((sum, core) => sum + (this.#outgoing.isKept(core) ? 0 : 2), 0)
-    // A plain peer gives no credit: towards it the socket's own size is the limit.
-    const noCredit = this.#full !== false && this.#inFlight + needed > limits.maxDescriptorsInFlight
-    if (needed > 0 && noCredit) return this.#sendLater(message, cores, signal)
-    if (this.#stalled.length > 0) return this.#sendLater(message, cores, signal)
-    if (this.#full !== false) for (const core of cores) this.#introduce(core)
+    // Two for each buffer and, the first time, two for its exporter. A plain peer gives no credit: towards it the
+    // socket's own size is the limit.
+    const needed = this.#full === false || cores.length === 0 ? 0 : this.#descriptorsFor(cores)
+    if (this.#stalled.length > 0 || (needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
+      return this.#sendLater(message, cores, signal)
+    }
+    if (needed > 0) for (const core of cores) this.#introduce(core)
     const descriptors = { count: 0, owned: [] as number[] }
     try {
       const length = this.#write(message, cores, descriptors)
@@ -228,6 +229,12 @@ export class ChannelLink implements Reader {
     })
   }
 
+  #descriptorsFor(cores: readonly BufferCore[]): number {
+    let count = 0
+    for (const core of cores) if (!this.#outgoing.isKept(core)) count += 4
+    return count
+  }
+
   #introduce(core: BufferCore): void {
     if (this.#outgoing.isKept(core)) return
     const introduction = this.#outgoing.introduce(core)
@@ -254,7 +261,8 @@ export class ChannelLink implements Reader {
     const { tx: bytes } = addon().scratch
     const lengths = HEADER_BYTES + cores.length * HANDLE_BYTES
     let at = lengths + parts.length * 4
-    const partBytes = parts.reduce((sum, part) => sum + part.length, 0)
+    let partBytes = 0
+    for (const part of parts) partBytes += part.length
     const room = limits.maxMessageBytes - at - partBytes
     let jsonBytes = json.length * UTF8_PER_UNIT <= room ? 0 : Buffer.byteLength(json)
     if (room < 0 || jsonBytes > room) {
@@ -263,13 +271,14 @@ export class ChannelLink implements Reader {
     }
     jsonBytes = txText().write(json, at, 'utf8')
     at += jsonBytes
-    for (const [index, part] of parts.entries()) {
+    for (let index = 0; index < parts.length; index++) {
+      const part = parts[index] as Uint8Array
       view.setUint32(lengths + index * 4, part.length, true)
       bytes.set(part, at)
       at += part.length
     }
-    for (const [index, core] of cores.entries()) {
-      this.#outgoing.write(view, HEADER_BYTES + index * HANDLE_BYTES, core, descriptors)
+    for (let index = 0; index < cores.length; index++) {
+      this.#outgoing.write(view, HEADER_BYTES + index * HANDLE_BYTES, cores[index] as BufferCore, descriptors)
     }
     writeHeader(view, {
       type: PacketType.message,

@@ -35,9 +35,19 @@ export interface ChannelClosed {
 const channelOptions = ['trust'] as const
 const signalOptions = ['signal'] as const
 
+const none: readonly DmaBuf[] = []
+const noCores: readonly BufferCore[] = []
+const done = Promise.resolve()
+
+function coresOf(buffers: readonly DmaBuf[]): BufferCore[] {
+  if (Array.isArray(buffers) && buffers.length <= limits.maxBuffersPerMessage) return buffers.map(coreOf)
+  const expected = `an array of at most ${limits.maxBuffersPerMessage} buffers`
+  throw problem('argument', { what: 'buffers', expected, received: shown(buffers) })
+}
+
 interface Waiter {
-  readonly resolve: (received: Received | undefined) => void
-  readonly reject: (error: unknown) => void
+  readonly resolve: (received: Received) => void
+  readonly end: () => void
 }
 
 /**
@@ -120,19 +130,20 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
    * The buffers are borrowed: close them whenever you like, even at once; what is under way keeps them. Errors:
    * `EPIPE` closed, `EMSGSIZE`, `EINVAL` for what is not JSON, `ENOBUFS` when too many sends wait.
    */
-  async send(message: JsonLike, buffers: readonly DmaBuf[] = [], sendOpts?: SignalOptions): Promise<void> {
-    const signal = signalOf('send', sendOpts)
-    throwIfAborted(signal, 'send')
-    if (this.#end !== undefined || this.#closing !== undefined) throw this.#closedError()
-    if (!Array.isArray(buffers) || buffers.length > limits.maxBuffersPerMessage) {
-      const expected = `an array of at most ${limits.maxBuffersPerMessage} buffers`
-      throw problem('argument', { what: 'buffers', expected, received: shown(buffers) })
-    }
-    const cores: BufferCore[] = buffers.map(coreOf)
-    const sent = this.#link.send(message, cores, signal)
-    if (sent !== undefined) await sent
-    if (diagnostics.messageSent.hasSubscribers) {
-      diagnostics.messageSent.publish({ peer: this.peer, buffers: cores.map((core) => core.id) })
+  send(message: JsonLike, buffers: readonly DmaBuf[] = none, sendOpts?: SignalOptions): Promise<void> {
+    // Not an async function: most sends are done at once, and one promise serves them all.
+    try {
+      const signal = signalOf('send', sendOpts)
+      throwIfAborted(signal, 'send')
+      if (this.#end !== undefined || this.#closing !== undefined) throw this.#closedError()
+      const cores = buffers === none ? noCores : coresOf(buffers)
+      const sent = this.#link.send(message, cores, signal)
+      if (diagnostics.messageSent.hasSubscribers) {
+        diagnostics.messageSent.publish({ peer: this.peer, buffers: cores.map((core) => core.id) })
+      }
+      return sent ?? done
+    } catch (error) {
+      return Promise.reject(error)
     }
   }
 
@@ -140,16 +151,21 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
    * The next message and its buffers, which the receiver owns and closes. Rejects with `EPIPE` when the channel is
    * closed and everything received has been given out; for the reason await {@link closed}.
    */
-  async receive(receiveOpts?: SignalOptions): Promise<Received> {
-    const received = await this.#next(signalOf('receive', receiveOpts))
-    if (received === undefined) throw this.#closedError()
-    return received
+  receive(receiveOpts?: SignalOptions): Promise<Received> {
+    try {
+      const signal = signalOf('receive', receiveOpts)
+      return this.#next(signal, () => {
+        throw this.#closedError()
+      })
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Message after message until the channel is closed by either side or the peer is gone; an error is thrown. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Received, void, undefined> {
     for (;;) {
-      const received = await this.#next(undefined)
+      const received = await this.#next(undefined, () => undefined)
       if (received === undefined) {
         if (this.#end?.error !== undefined) throw this.#end.error
         return
@@ -197,16 +213,32 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
     this.#drop()
   }
 
-  #next(signal: AbortSignal | undefined): Promise<Received | undefined> {
+  /** The next message, or what `atEnd` says when there will be none. */
+  #next<End>(signal: AbortSignal | undefined, atEnd: () => End): Promise<Received | End> {
     if (signal?.aborted) return Promise.reject(aborted(signal, 'receive'))
     const received = this.#queue.shift()
     if (received !== undefined) {
       this.#link.resume()
       return Promise.resolve(received)
     }
-    if (this.#end !== undefined) return Promise.resolve(undefined)
-    return abortable(signal, 'receive', (resolve, reject) => {
-      const waiter = { resolve, reject }
+    if (this.#end !== undefined) {
+      try {
+        return Promise.resolve(atEnd())
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
+    return abortable<Received | End>(signal, 'receive', (resolve, reject) => {
+      const waiter: Waiter = {
+        resolve,
+        end: () => {
+          try {
+            resolve(atEnd())
+          } catch (error) {
+            reject(error)
+          }
+        },
+      }
       this.#waiters.push(waiter)
       return () => this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
     })
@@ -228,7 +260,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
     if (this.#end !== undefined) return
     this.#end = end.error === undefined ? { reason: end.reason } : { reason: end.reason, error: end.error }
     this.#settleClosed(this.#end)
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
+    for (const waiter of this.#waiters.splice(0)) waiter.end()
   }
 
   #drop(): void {

@@ -80,6 +80,8 @@ export class StateSegment {
     words[base + StateRecord.idHigh] = Math.floor(id / 2 ** 32)
     const flags = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
     words[base + StateRecord.flags] = flags
+    // A write bracket may be open already: it ends with the next turn of this word.
+    words[base + StateRecord.writeSequence] = core.openWriteBrackets > 0 ? 1 : 0
     this.setStorage(record, core)
     return record
   }

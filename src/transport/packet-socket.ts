@@ -21,6 +21,9 @@ export interface PacketHandler {
   end(error: DmaBufError | undefined): void
 }
 
+/** Turns in which all of a burst was there, before it is worth asking for twice as many. */
+const FULL_BURSTS = 16
+
 /**
  * One connected SEQPACKET socket on the event loop: packets in, packets out in order, a full socket waits. It
  * knows nothing of what the packets mean. Owns its descriptor.
@@ -36,6 +39,12 @@ export class PacketSocket {
   /** Nobody will send any more: an empty socket is the end. */
   #last = false
   #flushed: (() => void)[] = []
+  /**
+   * Packets to read before asking whether there is another. A conversation has one at a time, and asking in vain costs
+   * a system call each time; the socket is watched by level, so what is left comes at once.
+   */
+  #burst = 1
+  #fullBursts = 0
 
   constructor(fd: number, handler: PacketHandler) {
     this.fd = fd
@@ -147,6 +156,8 @@ export class PacketSocket {
 
   #ready(events: number): void {
     if (events < 0) return this.#end(systemError(events, 'epoll_wait', 'watching a socket'))
+    // An error on the socket is told as a hang-up, and has stopped the watching; behind it there may be packets.
+    if ((events & DISCONNECT) !== 0) this.#events = 0
     if ((events & WRITABLE) !== 0) this.#sendWaiting()
     if (this.#ended) return
     if ((events & READABLE) !== 0) this.#receive()
@@ -166,10 +177,12 @@ export class PacketSocket {
   #receive(): void {
     const native = addon()
     const { meta } = native.scratch
-    for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
+    for (let packets = 0; (packets < this.#burst || this.#last) && this.#reading; packets++) {
       const length = native.receive(this.fd)
       if (length === -errno.EAGAIN) {
         if (this.#last) return this.#end(undefined)
+        this.#burst = Math.max(1, packets)
+        this.#fullBursts = 0
         break
       }
       // The peer is gone with packets of ours unread. This is told once and first; what it sent is read next, then
@@ -192,6 +205,10 @@ export class PacketSocket {
       }
       this.#reading = this.#handler.packet(length, descriptors) && !this.#ended
       if (this.#ended) return
+    }
+    if (++this.#fullBursts > FULL_BURSTS) {
+      this.#burst = Math.min(limits.maxPacketsPerTurn, this.#burst * 2)
+      this.#fullBursts = 0
     }
     this.#watch()
   }
