@@ -7,7 +7,7 @@
 //
 // MODE   roundtrip-known  one descriptor each way, of a buffer that both have mapped
 //        roundtrip-new    a buffer and a pipe made for each message, closed on both sides, a short answer
-//        stream           SLOTS buffers in turn, the producer writing one word of every page
+//        stream           SLOTS buffers in turn, the producer writing the first word of each
 // TOUCH  page | all       what the consumer of a stream reads: one word of every page, or every word
 //
 // Prints {"pids":[P,C]} first and the figures last, one JSON object a line.
@@ -155,8 +155,7 @@ static struct message run_stream(int sock, const int* fds, int* leash, uint32_t 
       check(read(leash[slot], &byte, 1), "read of the leash");
       close(leash[slot]);
     }
-    uint32_t value = (uint32_t)i;
-    for (size_t at = 0; at + 4 <= size; at += PAGE) write_word(mapped[slot] + at, value++);
+    write_word(mapped[slot], (uint32_t)i);
     check(pipe2(ends, O_CLOEXEC), "pipe2");
     m = (struct message){.kind = FRAME, .slot = slot, .seq = (uint32_t)i};
     send_message(sock, &m, (int[]){fds[slot], ends[1]}, 2);

@@ -52,7 +52,7 @@ function matrix(results: Results, placement: string): string {
 
 const legend = `  trip      round trip: the frame there, the word that the consumer read back
   page/all  frames per second, the consumer reading one word of every page / every word; the producer
-            writes one word of every page, ours and the floor in the shared buffer, the others in their own
+            writes one word of the frame, ours and the floor in the shared buffer, the others in their own
   cpu       user and system time of both processes for each frame
   RSS/PSS   highest sums over both processes; PSS counts a shared page once; idle: PSS before the first frame`
 

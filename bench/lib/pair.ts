@@ -39,7 +39,7 @@ function isReport(message: unknown): message is Report {
 
 /** Turns a transport and its forked consumer into a peer that measures. */
 export async function runPair(
-  { size, onPids }: StartOptions,
+  { onPids }: StartOptions,
   child: ChildProcess,
   connect: () => Promise<Transport> | Transport,
 ): Promise<Peer> {
@@ -80,7 +80,7 @@ export async function runPair(
       await transport.stream(frames)
       const done = await reports.next()
       const seconds = (performance.now() - from) / 1000
-      if (done.report !== 'sum' || done.sum !== expectedSum(size, frames)) {
+      if (done.report !== 'sum' || done.sum !== expectedSum(frames)) {
         throw new Error(`a wrong sum: frames were lost or overwritten before they were read`)
       }
       return { seconds, cpuSeconds: cpuSeconds() - cpu + done.cpuSeconds }

@@ -1,5 +1,5 @@
 /** `bracket.ts CORE SECONDS`: what beginning and ending CPU access costs, in a process of its own. */
-import { SystemHeap } from '../../src/index.ts'
+import { SystemHeap } from '../../dist/index.js'
 import { pinSelf } from '../lib/pin.ts'
 import { median, quantile } from '../lib/stats.ts'
 import type { BracketFigures, Brackets } from '../types.ts'

@@ -1,5 +1,5 @@
 import type { Serializable } from 'node:child_process'
-import { writeFirst, writePages } from '../lib/frames.ts'
+import { writeFirst } from '../lib/frames.ts'
 import { Mailbox, Window } from '../lib/mailbox.ts'
 import { forkConsumer, runPair } from '../lib/pair.ts'
 import type { Start } from '../types.ts'
@@ -31,7 +31,7 @@ export const start: Start = (options) => {
       const window = new Window(options.depth)
       for (let seq = 0; seq < frames; seq++) {
         await window.enter()
-        writePages(bytes, seq)
+        writeFirst(bytes, seq)
         child.send({ frame: bytes } as unknown as Serializable, () => window.leave())
       }
     },

@@ -1,5 +1,5 @@
-import { Channel, type DmaBuf, forkWithChannel, SystemHeap } from '../../src/index.ts'
-import { slotsFor, writeFirst, writePages } from '../lib/frames.ts'
+import { Channel, type DmaBuf, forkWithChannel, SystemHeap } from '../../dist/index.js'
+import { slotsFor, writeFirst } from '../lib/frames.ts'
 import { consumerArgs, consumerModule, runPair } from '../lib/pair.ts'
 import type { Start } from '../types.ts'
 import type { Consume } from './index.ts'
@@ -52,7 +52,7 @@ export const start: Start = async (options) => {
       // No copy to make first: the frame comes into being in the shared buffer. The pool is the flow control.
       for (let seq = 0; seq < frames; seq++) {
         const buffer = await pool.acquire()
-        fill(buffer, (bytes) => writePages(bytes, seq))
+        fill(buffer, (bytes) => writeFirst(bytes, seq))
         await channel.send({ seq }, [buffer])
         buffer.close()
       }

@@ -1,4 +1,4 @@
-import { slotsFor, writeFirst, writePages } from '../lib/frames.ts'
+import { slotsFor, writeFirst } from '../lib/frames.ts'
 import { Mailbox, Window } from '../lib/mailbox.ts'
 import { load } from '../lib/packages.ts'
 import { forkConsumer, runPair } from '../lib/pair.ts'
@@ -55,7 +55,7 @@ export const start: Start = (options) => {
     async stream(frames) {
       window = new Window(slots)
       for (let seq = 0; seq < frames; seq++) {
-        writePages(own, seq)
+        writeFirst(own, seq)
         await window.enter()
         targets[seq % slots]!.set(own)
         child.send({ slot: seq % slots } satisfies Signal)

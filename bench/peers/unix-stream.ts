@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { slotsFor, writeFirst, writePages } from '../lib/frames.ts'
+import { slotsFor, writeFirst } from '../lib/frames.ts'
 import { Mailbox, Window } from '../lib/mailbox.ts'
 import { forkConsumer, runPair } from '../lib/pair.ts'
 import type { Start } from '../types.ts'
@@ -37,7 +37,7 @@ export const start: Start = (options) => {
           for (let seq = 0; seq < count; seq++) {
             await window.enter()
             const bytes = frames[seq % frames.length]!
-            writePages(bytes, seq)
+            writeFirst(bytes, seq)
             socket.write(bytes, () => window.leave())
           }
         },

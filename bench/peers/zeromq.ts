@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { slotsFor, writeFirst, writePages } from '../lib/frames.ts'
+import { slotsFor, writeFirst } from '../lib/frames.ts'
 import { load } from '../lib/packages.ts'
 import { forkConsumer, runPair } from '../lib/pair.ts'
 import type { Start } from '../types.ts'
@@ -45,7 +45,7 @@ export const start: Start = async (options) => {
     async stream(count) {
       for (let seq = 0; seq < count; seq++) {
         const bytes = frames[seq % frames.length]!
-        writePages(bytes, seq)
+        writeFirst(bytes, seq)
         await socket.send(bytes)
       }
     },

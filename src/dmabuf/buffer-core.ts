@@ -1,6 +1,7 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { boolean } from '../internal/validate.ts'
 import { refund } from '../memory/budget.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
@@ -8,7 +9,7 @@ import { addon } from '../native/load.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
 import { checkView, mapStorage } from './views.ts'
-import { RecordFlag, StateRecord, Slot, SLOT_WORDS } from './words.ts'
+import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
 
 // Shared by all buffers, so that making one makes no closures.
 const unmap = (core: BufferCore) => core.unmap()
@@ -44,7 +45,7 @@ let stacks = process.env['DMABUF_STACKS'] === '1'
 
 /** Whether buffers remember the stack that created them, shown by `bufinfo`; also DMABUF_STACKS=1. */
 export function recordStacks(on: boolean): void {
-  stacks = on
+  stacks = boolean('on', on)
 }
 
 export function liveBuffers(): Iterable<BufferCore> {
@@ -79,6 +80,8 @@ export class BufferCore {
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
+  /** The program took the descriptor, and may have passed it on. */
+  exposed = false
   destroyed = false
   wrappers = 0
   /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */
@@ -94,6 +97,8 @@ export class BufferCore {
   onDestroy = nothing
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
+
+  shown: WeakRef<Uint8Array> | undefined
 
   readonly #privateSlot: number
   #mapping: Mapping | undefined
@@ -151,13 +156,17 @@ export class BufferCore {
     this.destroyed = true
     live.delete(this)
     this.unmap()
-    this.onDestroy()
-    givePrivateSlot(this.#privateSlot)
-    this.countedByView()
-    addon().close(this.storage.fd)
-    refund(this.storage.charged)
-    if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
-      diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+    try {
+      this.onDestroy()
+    } finally {
+      // The exporter's release() is a stranger's code, and may throw.
+      givePrivateSlot(this.#privateSlot)
+      this.countedByView()
+      addon().close(this.storage.fd)
+      refund(this.storage.charged)
+      if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
+        diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+      }
     }
   }
 
@@ -171,11 +180,15 @@ export class BufferCore {
   }
 
   get faulted(): boolean {
-    return this.#mapping?.faulted === true || (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+    return (
+      this.#mapping?.faulted === true ||
+      (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+    )
   }
 
   /** A mapping of its own for a range; closed with the last wrapper at the latest. */
   mapRange(offset: number, length: number): Mapping {
+    if (this.isRevoked) throw problem('revoked', { name: this.name })
     checkView(length)
     const mapping = this.#duplicates
       ? this.mapping.duplicate(offset, length)
@@ -184,6 +197,11 @@ export class BufferCore {
     this.#ranges ??= new Set()
     this.#ranges.add(mapping)
     return mapping
+  }
+
+  /** Whether a range is still mapped: freeze() and revoke() take it away from under its owner. */
+  hasRange(mapping: Mapping): boolean {
+    return this.#ranges?.has(mapping) === true
   }
 
   unmapRange(mapping: Mapping): void {
@@ -231,16 +249,18 @@ export class BufferCore {
     const refuse = (reason: string) => problem('notFreezable', { name, reason })
     if (this.role !== 'exporter') throw refuse('this process is not its exporter')
     if (storage.sharing !== 'read-only') throw refuse("it is shared as 'writable'")
+    if (storage.charged === 0) throw refuse('its memory was not allocated by this library')
     const open = this.openBrackets
     if (open > 0) throw problem('openBrackets', { name, count: open })
     this.unmapRanges()
     this.#mapping?.close()
     this.#mapping = undefined
+    // Whatever comes of it: the one mapping that could write is gone.
+    this.storage = { ...storage, writable: false }
     const result = addon().addSeals(storage.fd, FROZEN_SEALS)
     // Another mapping is still there: memory transferred away with its ArrayBuffer.
     if (result === -errno.EBUSY) throw refuse('its memory is still mapped for writing in this process')
     if (result < 0) throw systemError(result, 'fcntl', `sealing buffer ${name}`)
-    this.storage = { ...storage, writable: false }
   }
 
   /** New storage under the same buffer; the old one is closed. Only while nobody uses it. */
@@ -314,7 +334,8 @@ export class BufferCore {
     if (shared === undefined) return false
     let broken = Atomics.load(shared.words, shared.base + StateRecord.broken)
     // A dead exporter cannot count itself: its own sequence word has stayed odd.
-    if (!shared.exporterAlive) broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
+    if (!shared.exporterAlive)
+      broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
     if (broken === this.#brokenSeen) return false
     this.#brokenSeen = broken
     return true
@@ -334,14 +355,18 @@ export class BufferCore {
 
   /**
    * The sequence words of everybody who can write, or `undefined` when some are out of reach: many may write
-   * memory that is shared as writable, and a plain peer has no sequence word at all.
+   * memory that is shared as writable, and a plain peer (or whoever got the descriptor) has no sequence word at all.
+   * Empty for memory that nobody can write.
    */
   get writerSequences(): SequenceWord[] | undefined {
     const { shared } = this
     if (this.storage.kind === 'memfd' && !this.storage.writable && this.frozen) return []
+    // Memory that was not allocated here had a life before, and may have writers from then.
+    if (this.role === 'exporter' && this.storage.charged === 0) return undefined
     if (shared === undefined) {
       const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
-      return this.role === 'exporter' && this.storage.charged > 0 ? [own] : undefined
+      const alone = this.storage.sharing === 'read-only' || !this.exposed
+      return this.role === 'exporter' && alone ? [own] : undefined
     }
     if (this.storage.sharing !== 'read-only') return undefined
     return [{ words: shared.words, index: shared.base + StateRecord.writeSequence }]

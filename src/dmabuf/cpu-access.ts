@@ -1,6 +1,6 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { boolean, bytes as checkBytes, options, range } from '../internal/validate.ts'
+import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
@@ -33,7 +33,8 @@ export interface Copy {
   readonly verified: boolean
 }
 
-const copyOptions = ['offset', 'length', 'into', 'verified'] as const
+const textOptionNames = ['offset', 'length', 'verified'] as const
+const copyOptions = [...textOptionNames, 'into'] as const
 
 /**
  * An open bracket: between `beginCpuAccess` and `end()` the CPU may look at the memory (and store into it, in a
@@ -83,7 +84,9 @@ export class CpuAccess implements Disposable, AsyncDisposable {
    */
   get bytes(): Uint8Array {
     this.#check()
-    if (this.#bytes !== undefined) return this.#bytes
+    // Of length 0 when its memory was transferred away: then it is asked for again, which says so.
+    if (this.#bytes !== undefined && this.#bytes.length === this.length) return this.#bytes
+    if (this.length === 0) return new Uint8Array()
     const core = this.#core
     if (fitsView(core.storage.byteLength)) {
       const whole = wholeView(core, this.#tether)
@@ -118,10 +121,13 @@ export class CpuAccess implements Disposable, AsyncDisposable {
 
   /** The text in the range, decoded from a private copy. */
   text(encoding: BufferEncoding = 'utf8', textOptions?: Omit<CopyOptions, 'into'>): string {
+    this.#check()
     if (!Buffer.isEncoding(encoding)) {
-      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received: String(encoding) })
+      const received = shown(encoding)
+      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received })
     }
-    const { bytes } = this.copy(textOptions)
+    // No `into` here: it could name live memory, and that must not be decoded.
+    const { bytes } = this.copy(options('text', textOptions, textOptionNames))
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding)
   }
 
@@ -150,6 +156,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   }
 
   #copyTo(target: Uint8Array, offset: number): boolean {
+    if (target.length === 0) return true
     const core = this.#core
     const sequences = core.writerSequences
     const whole = fitsView(core.storage.byteLength)
@@ -161,13 +168,15 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       if (result === -errno.EFAULT || mapping.faulted) throw problem('truncated', { name: core.name })
       if (result < 0) throw systemError(result, 'copyOut', `copying buffer ${core.name}`)
       if (sequences === undefined) return false
-      // Without a single writer left there is no word to watch, and nothing that could change.
-      if (result === 1 || sequences.length === 0) return true
+      if (sequences.length === 0) return true
+      if (result === 1) return true
     }
     return false
   }
 
   #check(): void {
-    if (this.ended) throw problem('endedAccess', { name: this.#core.name })
+    const core = this.#core
+    if (this.ended) throw problem('endedAccess', { name: core.name })
+    if (core.isRevoked) throw problem('revoked', { name: core.name })
   }
 }

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
-import { abortSignal, boolean, callable, options, range } from '../internal/validate.ts'
+import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
 import type { Sharing } from '../memory/seals.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
 import type { BufferCore } from './buffer-core.ts'
@@ -73,7 +73,9 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   /** The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. */
   get fd(): number {
-    return this.#open().storage.fd
+    const core = this.#open()
+    core.exposed = true
+    return core.storage.fd
   }
 
   /** Byte of `fd` at which the buffer begins. */
@@ -150,6 +152,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       const opts = options('beginCpuAccess', accessOpts, accessOptions)
       ;({ offset, length } = range('access', length, opts.offset, opts.length))
       strict = boolean('strict', opts.strict ?? false)
+      abortSignal('signal', opts.signal)
     }
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
     const tether = this.#tether as Tether
@@ -158,7 +161,8 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     let interrupted: boolean
     try {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
-      if (core.faulted) throw problem('truncated', { name: core.name })
+      // Sealed memory cannot be truncated, so there is nothing to ask for.
+      if (core.storage.kind !== 'memfd' && core.faulted) throw problem('truncated', { name: core.name })
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
@@ -203,6 +207,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     const core = this.#open()
     const opts = options('map', mapOpts, mapOptions)
     const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
+    integer('map length', length, 1)
     return new MappedRange(offset, length, core.mapRange(offset, length), core, this.#tether as Tether)
   }
 

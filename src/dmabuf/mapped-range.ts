@@ -7,7 +7,7 @@ import { viewOf } from './views.ts'
 /**
  * A mapping of its own of part of a buffer: for buffers larger than one ArrayBuffer can show, and for looking at
  * a part without mapping the rest. Brackets are the buffer's: hold one while you look. Closed by `close()`,
- * `using`, or with the buffer.
+ * `using`, or with the buffer; also when the buffer is frozen or revoked.
  */
 export class MappedRange implements Disposable {
   /** First byte in the buffer. */
@@ -29,20 +29,27 @@ export class MappedRange implements Disposable {
   }
 
   get closed(): boolean {
-    return this.#mapping === undefined || this.#tether.lease.closed
+    return this.#open === undefined
   }
 
   /** The live memory of the range, as raw as `CpuAccess.bytes`; of length 0 after close. */
   get bytes(): Uint8Array {
     const { name } = this.#core
-    if (this.#mapping === undefined || this.#tether.lease.closed) throw problem('closedBuffer', { name })
-    return viewOf(this.#mapping, this.#tether, name)
+    const mapping = this.#open
+    if (mapping === undefined) throw problem('closedRange', { name })
+    return viewOf(mapping, this.#tether, name)
   }
 
   /** Detaches the view and gives the addresses up. Idempotent. */
   close(): void {
     if (this.#mapping !== undefined && !this.#tether.lease.closed) this.#core.unmapRange(this.#mapping)
     this.#mapping = undefined
+  }
+
+  get #open(): Mapping | undefined {
+    const mapping = this.#mapping
+    if (mapping === undefined || this.#tether.lease.closed) return undefined
+    return this.#core.hasRange(mapping) ? mapping : undefined
   }
 
   [Symbol.dispose](): void {

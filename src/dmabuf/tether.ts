@@ -7,7 +7,11 @@ import { Lease } from './lease.ts'
  */
 export class Tether {
   readonly lease = new Lease()
-  /** The whole buffer as it was last shown. Cached here: in the inner buffer it would keep itself alive. */
+  /**
+   * The whole buffer as it was last shown. Held here, so that both live equally long: a minor collection would take the
+   * ArrayBuffer alone, and bytes that nobody counts any more would not hurry the major one that finds the tether. Not
+   * in the inner buffer: there it would keep its own tether alive for ever.
+   */
   bytes: Uint8Array | undefined
   /** Nobody but its wrapper can still have it when that is closed. */
   reusable = true
@@ -45,19 +49,23 @@ function newTether(): Tether {
   return tether
 }
 
-/** The tethers that an ArrayBuffer keeps: a WeakMap's value lives no longer than its key. */
-const tethers = new WeakMap<ArrayBuffer, Tether | Set<Tether>>()
+/**
+ * Where an ArrayBuffer keeps the tethers of those who gave it out: a hidden property, because a WeakMap with as many
+ * entries as there are open buffers costs the collector more than everything else here.
+ */
+const kept = Symbol('dmabuf tethers')
+
+interface Keeper {
+  [kept]?: Set<Tether>
+}
 
 /** From now on whoever has this memory keeps its buffer open. */
 export function keep(view: ArrayBuffer, tether: Tether): void {
-  const kept = tethers.get(view)
-  if (kept === undefined) tethers.set(view, tether)
-  else if (kept instanceof Set) kept.add(tether)
-  else if (kept !== tether) tethers.set(view, new Set([kept, tether]))
+  const tethers = (view as Keeper)[kept]
+  if (tethers !== undefined) tethers.add(tether)
+  else Object.defineProperty(view, kept, { value: new Set([tether]) })
 }
 
 function letGo(view: ArrayBuffer, tether: Tether): void {
-  const kept = tethers.get(view)
-  if (kept === tether) tethers.delete(view)
-  else if (kept instanceof Set) kept.delete(tether)
+  ;(view as Keeper)[kept]?.delete(tether)
 }

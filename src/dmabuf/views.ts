@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer'
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { type Mapping, MapKind } from '../native/addon.ts'
+import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Storage } from './storage.ts'
 import { keep, type Tether } from './tether.ts'
@@ -31,6 +31,8 @@ export function viewOf(mapping: Mapping, tether: Tether, name: string): Uint8Arr
 interface WholeBuffer {
   readonly mapping: Mapping
   readonly name: string
+  /** The view that another wrapper shows, if it is still there. */
+  shown: WeakRef<Uint8Array> | undefined
   countedByView(): void
 }
 
@@ -48,8 +50,13 @@ export function wholeView(core: WholeBuffer, tether: Tether): Uint8Array {
   const cached = tether.bytes
   // Of length 0 when it was detached: frozen, revoked.
   if (cached !== undefined && cached.length > 0) return cached
-  const bytes = viewOf(core.mapping, tether, core.name)
-  core.countedByView()
+  const shown = core.shown?.deref()
+  const bytes = shown !== undefined && shown.length > 0 ? shown : viewOf(core.mapping, tether, core.name)
+  if (bytes === shown) keep(bytes.buffer as ArrayBuffer, tether)
+  else {
+    core.countedByView()
+    core.shown = new WeakRef(bytes)
+  }
   tether.bytes = bytes
   return bytes
 }

@@ -33,11 +33,12 @@ export function abortable<T>(
         how(value)
       }
     }
-    const withdraw = start(settle(resolve), settle(reject))
+    let withdraw = () => {}
     const stop = () => {
       withdraw()
       reject(aborted(signal, what))
     }
+    withdraw = start(settle(resolve), settle(reject))
     if (!settled) signal.addEventListener('abort', stop, { once: true })
   })
 }

@@ -92,6 +92,12 @@ export const problems = {
     cause: 'close() was called, or the `using` block of the buffer has ended.',
     remedy: 'Use a buffer only before its close(); the receiver of a message owns its buffers.',
   },
+  closedRange: {
+    code: 'EBADF',
+    text: 'this mapped range of buffer {name} is closed',
+    cause: 'close() was called on the range or its buffer, or the buffer was frozen or revoked.',
+    remedy: 'Map the range again: map({ offset, length }).',
+  },
   endedAccess: {
     code: 'EBADF',
     text: 'the CPU access to buffer {name} has ended',

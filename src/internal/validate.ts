@@ -4,18 +4,19 @@ import { problem } from './errors.ts'
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
   if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (typeof value !== 'object' || value === null) return String(value)
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  return `an object (${className(value)})`
+  if (typeof value !== 'function' && (typeof value !== 'object' || value === null)) return String(value)
+  try {
+    return shownObject(value)
+  } catch {
+    // A revoked proxy, a getter that throws, a name that is no text.
+    return `an unreadable ${typeof value}`
+  }
 }
 
-function className(value: object): string {
-  try {
-    return String((value as { constructor?: { name?: unknown } }).constructor?.name ?? 'no class')
-  } catch {
-    return 'unreadable'
-  }
+function shownObject(value: object): string {
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  return `an object (${(value as { constructor?: { name?: string } }).constructor?.name ?? 'no class'})`
 }
 
 function expected(what: string, expectation: string, value: unknown): never {
@@ -24,7 +25,8 @@ function expected(what: string, expectation: string, value: unknown): never {
 
 /** An integer in [least, most]. */
 export function integer(what: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most)
+    return value
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
   return expected(what, `an integer ${range}`, value)
 }
@@ -33,7 +35,11 @@ export function boolean(what: string, value: unknown): boolean {
   return typeof value === 'boolean' ? value : expected(what, 'a boolean', value)
 }
 
-export function oneOf<const Choice extends string>(what: string, value: unknown, choices: readonly Choice[]): Choice {
+export function oneOf<const Choice extends string>(
+  what: string,
+  value: unknown,
+  choices: readonly Choice[],
+): Choice {
   if (choices.includes(value as Choice)) return value as Choice
   return expected(what, choices.map((choice) => `'${choice}'`).join(' or '), value)
 }

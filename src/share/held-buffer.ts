@@ -38,8 +38,8 @@ export class HeldBuffer implements SharedState, BufferName {
     this.words = state.words
     this.base = StateSegment.base(name.record)
     this.leash = leash
-    state.use()
     this.#slot = state.exporter.takeSlot()
+    state.use()
     core.moveSlot(this.#slot.words, this.#slot.base)
     this.generation = generation
     core.shared = this

@@ -1,5 +1,4 @@
-import type { DmaBufError } from '../internal/errors.ts'
-import { errno } from '../internal/errors.ts'
+import { DmaBufError, errno } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
 import { closeIncoming, PacketSocket } from '../transport/packet-socket.ts'
 import { PRIVATE_BYTES, type PrivateMessage, readPrivate, writePrivate } from './private-message.ts'
@@ -49,12 +48,23 @@ export class PrivateSocket {
     })
   }
 
-  endWhenEmpty(): void {
-    this.#socket.endWhenEmpty()
+  /** See {@link PacketSocket.peerGone}. */
+  peerGone(): void {
+    this.#socket.peerGone()
   }
 
   close(): void {
     this.#socket.close()
+  }
+
+  /** What this side lacks (memory, mappings) ends the connection too. */
+  #attempt(message: PrivateMessage, fd: number): string | undefined {
+    try {
+      return this.#handler.message(message, fd)
+    } catch (error) {
+      if (error instanceof DmaBufError) return error.message
+      throw error
+    }
   }
 
   #packet(length: number, descriptors: number): boolean {
@@ -67,7 +77,7 @@ export class PrivateSocket {
     else if (descriptors > 1) wrong = `${descriptors} descriptors with a private message`
     if (wrong !== undefined || typeof message === 'string') {
       if (fd >= 0) native.closeLater([fd])
-    } else wrong = this.#handler.message(message, fd)
+    } else wrong = this.#attempt(message, fd)
     if (wrong === undefined) return true
     this.#socket.close()
     this.#handler.end(wrong)

@@ -1,6 +1,6 @@
-import { addon } from '../native/load.ts'
 import { errno } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { addon } from '../native/load.ts'
 import { HolderPages, type HolderSlot } from './holder-pages.ts'
 import type { PrivateMessage } from './private-message.ts'
 import { PrivateType } from './private-message.ts'
