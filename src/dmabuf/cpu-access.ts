@@ -168,8 +168,8 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       if (result === -errno.EFAULT || mapping.faulted) throw problem('truncated', { name: core.name })
       if (result < 0) throw systemError(result, 'copyOut', `copying buffer ${core.name}`)
       if (sequences === undefined) return false
-      if (sequences.length === 0) return true
-      if (result === 1) return true
+      // Without a single writer left there is no word to watch, and nothing that could change.
+      if (result === 1 || sequences.length === 0) return true
     }
     return false
   }

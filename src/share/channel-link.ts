@@ -391,10 +391,10 @@ export class ChannelLink implements Reader {
   #hello(header: Header): string | undefined {
     if (this.#full !== undefined) return 'a second hello'
     this.#full = (header.argument & HELLO_FULL) !== 0
-    if (!this.#full) this.#goOn()
     const said = packetCredentials()
     // A plain peer does not send them; the kernel's own say nobody (pid 0) when its hello was here before we asked.
     if (said !== undefined && (this.#full || said.pid !== 0)) this.#peer = said
+    if (!this.#full) this.#goOn()
     addon().passCredentials(this.#socket.fd, false)
     this.#watchProcess()
     this.#settleReady()
