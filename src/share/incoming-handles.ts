@@ -67,10 +67,7 @@ export class IncomingHandles {
   #open(handle: Handle, bare: boolean, storage: number, leash: number): BufferCore | string {
     if (storage < 0) return 'a handle without storage'
     if (!bare) return this.#bound(handle, storage, leash)
-    const core = this.#bare(handle, storage)
-    // Bare storage is the receiver's: nobody waits for its end.
-    if (typeof core !== 'string' && leash >= 0) addon().closeLater([leash])
-    return core
+    return leash < 0 ? this.#bare(handle, storage) : 'a leash of memory that no exporter speaks for'
   }
 
   /** A buffer with a record. Consumes the descriptors when it returns a buffer. */

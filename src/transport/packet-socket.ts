@@ -118,7 +118,6 @@ export class PacketSocket {
   resume(): void {
     if (this.#reading) return
     this.#reading = true
-    // Nothing may come that would wake the loop.
     this.#watch()
     this.#readOrphaned()
   }

@@ -66,7 +66,7 @@ test('a plain peer is told of no exporter, credit or name', async () => {
   peer[Symbol.dispose]()
 })
 
-test('a leash that comes with bare storage is closed', async () => {
+test('a leash that comes with bare storage is an error, and is closed', async () => {
   const [channel, peer] = await RawPeer.pair()
   const before = descriptors()
   addon().pipe()
@@ -75,12 +75,11 @@ test('a leash that comes with bare storage is closed', async () => {
   const flags = HandleFlag.storage | HandleFlag.leash | HandleFlag.bare
   peer.send({ type: 2, handles: 1, jsonBytes: 2 }, bareHandle(flags, 4096), [storage, write])
   closeAll([read, write, storage])
-  const { buffers } = await channel.receive()
-  expect(buffers.map((buffer) => buffer.name)).toEqual(['given'])
-  for (const buffer of buffers) buffer.close()
-  await expect.poll(descriptors).toBe(before)
+  expect(await channel.closed).toMatchObject({ reason: 'error', error: { code: 'EPROTO' } })
   await channel.close()
   peer[Symbol.dispose]()
+  // The channel's own socket and the peer's are gone as well.
+  await expect.poll(descriptors).toBe(before - 2)
 })
 
 test('a peer that ends after its bye has closed on purpose', async () => {
