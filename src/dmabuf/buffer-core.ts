@@ -6,9 +6,16 @@ import { refund } from '../memory/budget.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
 import { checkView, mapStorage } from './views.ts'
-import { RecordFlag, StateRecord, Slot, SLOT_WORDS } from './words.ts'
+import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
+
+// Shared by all buffers, so that making one makes no closures.
+const unmap = (core: BufferCore) => core.unmap()
+const idle = (core: BufferCore) => core.onIdle(core)
+const destroy = (core: BufferCore) => core.destroy()
+const nothing = () => {}
 
 /** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
 export interface HolderInfo {
@@ -67,8 +74,8 @@ export class BufferCore {
   readonly createdAt: string | undefined
   storage: Storage
   /** Bracket words: private to this environment until it is given a slot of a holder segment. */
-  slot: Uint32Array = new Uint32Array(SLOT_WORDS)
-  slotBase = 0
+  slot: Uint32Array
+  slotBase: number
   shared: SharedState | undefined
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
@@ -81,16 +88,21 @@ export class BufferCore {
   references = 0
 
   /** The last wrapper is gone: by default the views go. */
-  onUnwrapped: (core: BufferCore) => void = (core) => core.unmap()
+  onUnwrapped = unmap
   /** Nothing here needs the buffer any more; somebody elsewhere may. */
-  onUnused: (core: BufferCore) => void = (core) => core.onIdle(core)
+  onUnused = idle
   /** Nobody anywhere needs it: by default it is given back. */
-  onIdle: (core: BufferCore) => void = (core) => core.destroy()
+  onIdle = destroy
   /** Runs inside `destroy`, before the descriptor is closed. */
-  onDestroy: () => void = () => {}
+  onDestroy = nothing
+  /** Runs before the first write bracket is raised, if there is anything to do. */
+  beforeWrite: (() => void) | undefined
 
+  shown: WeakRef<Uint8Array> | undefined
+
+  readonly #privateSlot: number
   #mapping: Mapping | undefined
-  #ranges = new Set<Mapping>()
+  #ranges: Set<Mapping> | undefined
   #brokenSeen = 0
   #uncounted: number
 
@@ -101,6 +113,9 @@ export class BufferCore {
     this.storage = init.storage
     this.#mapping = init.mapping
     this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
+    this.#privateSlot = takePrivateSlot()
+    this.slot = privateWords(this.#privateSlot)
+    this.slotBase = privateBase(this.#privateSlot)
     this.#uncounted = init.storage.byteLength
     addon().adjustExternalMemory(this.#uncounted)
     live.add(this)
@@ -145,6 +160,7 @@ export class BufferCore {
       this.onDestroy()
     } finally {
       // The exporter's release() is a stranger's code, and may throw.
+      givePrivateSlot(this.#privateSlot)
       this.countedByView()
       addon().close(this.storage.fd)
       refund(this.storage.charged)
@@ -164,7 +180,10 @@ export class BufferCore {
   }
 
   get faulted(): boolean {
-    return this.#mapping?.faulted === true || (this.#ranges.size > 0 && [...this.#ranges].some((r) => r.faulted))
+    return (
+      this.#mapping?.faulted === true ||
+      (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+    )
   }
 
   /** A mapping of its own for a range; closed with the last wrapper at the latest. */
@@ -175,17 +194,18 @@ export class BufferCore {
       ? this.mapping.duplicate(offset, length)
       : mapStorage(this.storage, offset, length, this.name)
     if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
+    this.#ranges ??= new Set()
     this.#ranges.add(mapping)
     return mapping
   }
 
   /** Whether a range is still mapped: freeze() and revoke() take it away from under its owner. */
   hasRange(mapping: Mapping): boolean {
-    return this.#ranges.has(mapping)
+    return this.#ranges?.has(mapping) === true
   }
 
   unmapRange(mapping: Mapping): void {
-    this.#ranges.delete(mapping)
+    this.#ranges?.delete(mapping)
     mapping.close()
   }
 
@@ -200,8 +220,9 @@ export class BufferCore {
   }
 
   unmapRanges(): void {
+    if (this.#ranges === undefined) return
     for (const range of this.#ranges) range.close()
-    this.#ranges.clear()
+    this.#ranges = undefined
   }
 
   /** Detaches every view but keeps the pages mapped, at other addresses, for the next use. */
@@ -214,7 +235,7 @@ export class BufferCore {
 
   refresh(): void {
     this.#mapping?.refresh()
-    for (const range of this.#ranges) range.refresh()
+    for (const range of this.#ranges ?? []) range.refresh()
   }
 
   get frozen(): boolean {
@@ -276,27 +297,35 @@ export class BufferCore {
 
   /** B1 of the protocol: the bracket is visible to the exporter before anything else is looked at. */
   raise(writes: boolean): void {
+    if (writes && this.beforeWrite !== undefined) this.beforeWrite()
     const { slot, slotBase: base } = this
-    if (Atomics.add(slot, base + Slot.count, 1) >= limits.maxOpenBrackets) {
-      Atomics.sub(slot, base + Slot.count, 1)
+    if (Atomics.add(slot, base, 1) >= limits.maxOpenBrackets) {
+      Atomics.sub(slot, base, 1)
       throw problem('tooManyBrackets', { name: this.name, count: limits.maxOpenBrackets })
     }
-    if (writes && Atomics.add(slot, base + Slot.writers, 1) === 0) this.#turnSequence()
+    // Only its own writer and, after that one's death, the exporter look at this word: no order is needed.
+    if (writes && slot[base + Slot.writers]!++ === 0) this.#turnSequence()
   }
 
   /** E1: everything written inside the bracket is visible before the bracket is seen to end. */
   lower(writes: boolean): void {
     const { slot, slotBase: base } = this
-    if (writes && Atomics.sub(slot, base + Slot.writers, 1) === 1) this.#turnSequence()
-    Atomics.sub(slot, base + Slot.count, 1)
+    if (writes && --slot[base + Slot.writers]! === 0) this.#turnSequence()
+    Atomics.sub(slot, base, 1)
   }
 
   /** Odd from the first write bracket to the end of the last one, however many overlap. */
   #turnSequence(): void {
-    Atomics.add(this.slot, this.slotBase + Slot.writeSequence, 1)
     if (this.role === 'exporter' && this.shared !== undefined) {
       Atomics.add(this.shared.words, this.shared.base + StateRecord.writeSequence, 1)
-    }
+    } else Atomics.add(this.slot, this.slotBase + Slot.writeSequence, 1)
+  }
+
+  /** Gives the brackets another place to be counted in; those that are open are taken along. */
+  moveSlot(words: Uint32Array, base: number): void {
+    for (let word = 0; word < SLOT_WORDS; word++) words[base + word] = this.slot[this.slotBase + word] ?? 0
+    this.slot = words
+    this.slotBase = base
   }
 
   /** Whether a writer died inside its bracket since the last time this was asked. */
@@ -305,7 +334,8 @@ export class BufferCore {
     if (shared === undefined) return false
     let broken = Atomics.load(shared.words, shared.base + StateRecord.broken)
     // A dead exporter cannot count itself: its own sequence word has stayed odd.
-    if (!shared.exporterAlive) broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
+    if (!shared.exporterAlive)
+      broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
     if (broken === this.#brokenSeen) return false
     this.#brokenSeen = broken
     return true
@@ -330,14 +360,15 @@ export class BufferCore {
    */
   get writerSequences(): SequenceWord[] | undefined {
     const { shared } = this
-    const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
     if (this.storage.kind === 'memfd' && !this.storage.writable && this.frozen) return []
-    if (this.role === 'exporter') {
-      // Memory that was not allocated here had a life before, and may have writers from then.
-      if (this.storage.charged === 0) return undefined
-      return this.storage.sharing === 'read-only' || (shared === undefined && !this.exposed) ? [own] : undefined
+    // Memory that was not allocated here had a life before, and may have writers from then.
+    if (this.role === 'exporter' && this.storage.charged === 0) return undefined
+    if (shared === undefined) {
+      const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
+      const alone = this.storage.sharing === 'read-only' || !this.exposed
+      return this.role === 'exporter' && alone ? [own] : undefined
     }
-    if (this.storage.sharing !== 'read-only' || shared === undefined) return undefined
+    if (this.storage.sharing !== 'read-only') return undefined
     return [{ words: shared.words, index: shared.base + StateRecord.writeSequence }]
   }
 }

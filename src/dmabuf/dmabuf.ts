@@ -9,9 +9,8 @@ import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
-import { closeWithToken, forgetToken, Lease } from './lease.ts'
 import { MappedRange } from './mapped-range.ts'
-import { viewOf } from './views.ts'
+import { type Tether, tie, untie } from './tether.ts'
 
 const mapOptions = ['offset', 'length'] as const
 const none: AccessOptions = Object.freeze({})
@@ -28,26 +27,24 @@ export let coreOf: (buffer: DmaBuf) => BufferCore
  * drivers/dma-buf/dma-buf.c.
  */
 export class DmaBuf implements Disposable, AsyncDisposable {
-  readonly #lease: Lease
-  /** Reachable from the wrapper and from its memory; when it is collected, the lease is closed. */
-  readonly #token: Token = { bytes: undefined }
-  readonly #whole = () => this.#view()
+  readonly #core: BufferCore
+  /** Undefined once closed. */
+  #tether: Tether | undefined
 
   static {
     coreOf = (buffer) => {
-      if (typeof buffer !== 'object' || buffer === null || !(#lease in buffer)) {
+      if (typeof buffer !== 'object' || buffer === null || !(#core in buffer)) {
         throw problem('receiver', { what: 'a DmaBuf' })
       }
-      if (buffer.#lease.closed) throw problem('closedBuffer', { name: buffer.name })
-      return buffer.#lease.core
+      return buffer.#open()
     }
   }
 
   /** @internal */
   constructor(core: BufferCore, key: symbol) {
     if (key !== making) throw problem('receiver', { what: 'DmaBuf.fromFd, DmaBuf.export or an exporter' })
-    this.#lease = new Lease(core)
-    closeWithToken(this.#token, this.#lease)
+    this.#core = core
+    this.#tether = tie(core)
   }
 
   /**
@@ -66,12 +63,12 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   get name(): string {
-    return this.#lease.core.name
+    return this.#core.name
   }
 
   /** The size asked for, in bytes; the storage behind it is whole pages. */
   get byteLength(): number {
-    return this.#lease.core.storage.byteLength
+    return this.#core.storage.byteLength
   }
 
   /** The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. */
@@ -83,24 +80,24 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   /** Byte of `fd` at which the buffer begins. */
   get offset(): number {
-    return this.#lease.core.storage.offset
+    return this.#core.storage.offset
   }
 
   get exporterName(): string {
-    return this.#lease.core.exporterName
+    return this.#core.exporterName
   }
 
   get sharing(): Sharing {
-    return this.#lease.core.storage.sharing
+    return this.#core.storage.sharing
   }
 
   /** `'exporter'` in the environment that exported the buffer, `'holder'` in every other one. */
   get role(): 'exporter' | 'holder' {
-    return this.#lease.core.role
+    return this.#core.role
   }
 
   get closed(): boolean {
-    return this.#lease.closed
+    return this.#tether === undefined
   }
 
   /** Nobody can write any more, which the kernel vouches for (F_SEAL_WRITE): its memory may be parsed in place. */
@@ -110,7 +107,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   /** The exporter has revoked the buffer: no new access begins. */
   get revoked(): boolean {
-    return this.#lease.core.isRevoked
+    return this.#core.isRevoked
   }
 
   /** JavaScript sees the shared pages themselves. */
@@ -158,12 +155,14 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       abortSignal('signal', opts.signal)
     }
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
-    const lease = this.#lease
-    lease.raise(writes)
+    const tether = this.#tether as Tether
+    const { lease } = tether
+    lease.raise(core, writes)
     let interrupted: boolean
     try {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
-      if (core.faulted) throw problem('truncated', { name: core.name })
+      // Sealed memory cannot be truncated, so there is nothing to ask for.
+      if (core.storage.kind !== 'memfd' && core.faulted) throw problem('truncated', { name: core.name })
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
@@ -174,7 +173,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (diagnostics.cpuBegin.hasSubscribers) {
       diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
     }
-    return new CpuAccess(access, offset, length, interrupted, lease, this.#token, this.#whole)
+    return new CpuAccess(access, offset, length, interrupted, core, tether)
   }
 
   /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */
@@ -209,14 +208,12 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     const opts = options('map', mapOpts, mapOptions)
     const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
     integer('map length', length, 1)
-    return new MappedRange(offset, length, core.mapRange(offset, length), this.#lease, this.#token)
+    return new MappedRange(offset, length, core.mapRange(offset, length), core, this.#tether as Tether)
   }
 
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */
   freeze(): void {
-    const core = this.#open()
-    this.#token.bytes = undefined
-    core.freeze()
+    this.#open().freeze()
   }
 
   /**
@@ -235,16 +232,15 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     }
     core.revoked = true
     core.shared?.revoke()
-    this.#token.bytes = undefined
     core.unmap()
   }
 
   /** Ends open accesses, detaches the views when this is the last wrapper, lets go of the memory. Idempotent. */
   close(): void {
-    if (this.#lease.closed) return
-    forgetToken(this.#lease)
-    this.#token.bytes = undefined
-    this.#lease.close()
+    const tether = this.#tether
+    if (tether === undefined) return
+    this.#tether = undefined
+    untie(tether)
   }
 
   [Symbol.dispose](): void {
@@ -256,29 +252,9 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   #open(): BufferCore {
-    const { core, closed } = this.#lease
-    if (closed) throw problem('closedBuffer', { name: core.name })
-    return core
+    if (this.#tether === undefined) throw problem('closedBuffer', { name: this.#core.name })
+    return this.#core
   }
-
-  #view(): Uint8Array {
-    const cached = this.#token.bytes
-    if (cached !== undefined && cached.length > 0) return cached
-    const { core } = this.#lease
-    const bytes = viewOf(core.mapping, this.#token, core.name)
-    this.#token.bytes = bytes
-    core.countedByView()
-    return bytes
-  }
-}
-
-/**
- * Holds the memory, so that both live equally long: a minor collection would take the ArrayBuffer alone, and the
- * bytes that nobody counts any more would not hurry the major one that finds the token. Not in the inner buffer:
- * there they would keep their own token alive for ever.
- */
-interface Token {
-  bytes: Uint8Array | undefined
 }
 
 /** A new wrapper over an inner buffer. For the layers above. */

@@ -36,7 +36,8 @@ export function exportCore(info: ExportInfo): BufferCore {
     const offset = integer('offset', info.offset ?? 0, 0)
     const admitted = admitOwn(fd)
     checkRange(fd, admitted.facts.size, offset, byteLength)
-    const readOnly = hasSeals(admitted.facts.seals, Seal.futureWrite) || hasSeals(admitted.facts.seals, Seal.write)
+    const readOnly =
+      hasSeals(admitted.facts.seals, Seal.futureWrite) || hasSeals(admitted.facts.seals, Seal.write)
     return exporterCore({
       name: text('name', info.name ?? '', limits.maxNameBytes),
       exporterName,

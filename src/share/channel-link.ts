@@ -2,7 +2,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { aborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
-import { type DmaBufError, errno, problem } from '../internal/errors.ts'
+import { DmaBufError, errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { type Credentials, packetCredentials, socketCredentials } from '../transport/credentials.ts'
@@ -11,8 +11,8 @@ import {
   EXPORTER_DOOR,
   HANDLE_BYTES,
   HEADER_BYTES,
-  type Header,
   HELLO_FULL,
+  type Header,
   layoutOf,
   MESSAGE_ENCODED,
   PacketType,
@@ -22,7 +22,6 @@ import {
 } from '../transport/packet.ts'
 import { PacketSocket, sendError } from '../transport/packet-socket.ts'
 import { hangups } from './hangup-watch.ts'
-import { readHandle } from './handle.ts'
 import { IncomingDescriptors } from './incoming-descriptors.ts'
 import { IncomingHandles, type Trust } from './incoming-handles.ts'
 import { type Introduction, OutgoingHandles } from './outgoing-handles.ts'
@@ -127,24 +126,26 @@ export class ChannelLink implements Reader {
   }
 
   /** Sends, or queues: then a promise. Throws what is wrong with the message before anything has happened. */
-  send(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> | undefined {
-    const needed = cores.reduce((sum, core) => sum + (this.#outgoing.isKept(core) ? 0 : 2), 0)
-    if (needed > 0 && (this.#stalled.length > 0 || this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
+  send(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> | undefined {
+    // Two for each buffer and, the first time, two for its exporter.
+    const needed = this.#full === false || cores.length === 0 ? 0 : this.#descriptorsFor(cores)
+    if (this.#stalled.length > 0 || (needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
       return this.#sendLater(message, cores, signal)
     }
-    if (this.#stalled.length > 0) return this.#sendLater(message, cores, signal)
-    if (this.#full !== false) for (const core of cores) this.#introduce(core)
+    if (needed > 0) for (const core of cores) this.#introduce(core)
     const descriptors = { count: 0, owned: [] as number[] }
     try {
       const length = this.#write(message, cores, descriptors)
       const result = this.#socket.trySend(length, descriptors.count)
+      if (result !== 0 && result !== -errno.EAGAIN) throw sendError(result)
+      const sent = result === 0 ? undefined : this.#queued(length, descriptors, cores, signal)
       this.#inFlight += descriptors.count
-      if (result === 0) {
-        closeAll(descriptors.owned)
-        return undefined
-      }
-      if (result !== -errno.EAGAIN) throw sendError(result)
-      return this.#queued(length, descriptors, cores, signal)
+      if (sent === undefined) closeAll(descriptors.owned)
+      return sent
     } catch (error) {
       closeAll(descriptors.owned)
       throw error
@@ -159,7 +160,8 @@ export class ChannelLink implements Reader {
   /** Says goodbye behind what waits, then closes. */
   async close(): Promise<void> {
     if (this.#done) return
-    while (this.#stalled.length > 0 && !this.#done) await new Promise<void>((resolve) => this.#stalled.push(resolve))
+    while (this.#stalled.length > 0 && !this.#done)
+      await new Promise<void>((resolve) => this.#stalled.push(resolve))
     if (!this.#done) this.#control(PacketType.bye, 0)
     await this.#socket.flushed()
     this.#finish({ reason: 'closed' })
@@ -167,8 +169,13 @@ export class ChannelLink implements Reader {
 
   // ---- sending --------------------------------------------------------------------------------------------
 
-  #sendLater(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> {
-    if (this.#stalled.length >= limits.maxQueuedSends) throw problem('sendQueue', { count: this.#stalled.length })
+  #sendLater(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (this.#stalled.length >= limits.maxQueuedSends)
+      throw problem('sendQueue', { count: this.#stalled.length })
     for (const core of cores) core.retain()
     return new Promise<void>((resolve, reject) => {
       const stop = () => {
@@ -202,10 +209,8 @@ export class ChannelLink implements Reader {
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    if (this.#socket.waiting >= limits.maxQueuedSends) {
-      this.#inFlight -= descriptors.count
+    if (this.#socket.waiting >= limits.maxQueuedSends)
       throw problem('sendQueue', { count: this.#socket.waiting })
-    }
     for (const core of cores) core.retain()
     return new Promise<void>((resolve, reject) => {
       const finish = () => {
@@ -228,6 +233,12 @@ export class ChannelLink implements Reader {
     })
   }
 
+  #descriptorsFor(cores: readonly BufferCore[]): number {
+    let count = 0
+    for (const core of cores) if (!this.#outgoing.isKept(core)) count += 4
+    return count
+  }
+
   #introduce(core: BufferCore): void {
     if (this.#outgoing.isKept(core)) return
     const introduction = this.#outgoing.introduce(core)
@@ -239,22 +250,33 @@ export class ChannelLink implements Reader {
     const descriptors = door < 0 ? 1 : 2
     const flags = door < 0 ? 0 : EXPORTER_DOOR
     writeHeader(tx(), { type: PacketType.exporter, flags, argument: index, descriptors })
-    this.#inFlight += descriptors
-    this.#sendControl(descriptors, false, () => {
+    const result = this.#sendControl(descriptors, false, () => {
       if (doorOwned) addon().close(door)
     })
+    if (result === 0) this.#inFlight += descriptors
+    else {
+      this.#outgoing.unintroduced(core)
+      throw sendError(result)
+    }
   }
 
-  #write(message: JsonLike, cores: readonly BufferCore[], descriptors: { count: number; owned: number[] }): number {
+  #write(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    descriptors: { count: number; owned: number[] },
+  ): number {
     const { json, parts, encoded } = encodeMessage(message)
     if (parts.length > limits.maxPartsPerMessage) {
-      throw problem('message', { why: `it has ${parts.length} binary parts, and the limit is ${limits.maxPartsPerMessage}` })
+      throw problem('message', {
+        why: `it has ${parts.length} binary parts, and the limit is ${limits.maxPartsPerMessage}`,
+      })
     }
     const view = tx()
     const { tx: bytes } = addon().scratch
     const lengths = HEADER_BYTES + cores.length * HANDLE_BYTES
     let at = lengths + parts.length * 4
-    const partBytes = parts.reduce((sum, part) => sum + part.length, 0)
+    let partBytes = 0
+    for (const part of parts) partBytes += part.length
     const room = limits.maxMessageBytes - at - partBytes
     let jsonBytes = json.length * UTF8_PER_UNIT <= room ? 0 : Buffer.byteLength(json)
     if (room < 0 || jsonBytes > room) {
@@ -263,13 +285,14 @@ export class ChannelLink implements Reader {
     }
     jsonBytes = txText().write(json, at, 'utf8')
     at += jsonBytes
-    for (const [index, part] of parts.entries()) {
+    for (let index = 0; index < parts.length; index++) {
+      const part = parts[index] as Uint8Array
       view.setUint32(lengths + index * 4, part.length, true)
       bytes.set(part, at)
       at += part.length
     }
-    for (const [index, core] of cores.entries()) {
-      this.#outgoing.write(view, HEADER_BYTES + index * HANDLE_BYTES, core, descriptors)
+    for (let index = 0; index < cores.length; index++) {
+      this.#outgoing.write(view, HEADER_BYTES + index * HANDLE_BYTES, cores[index] as BufferCore, descriptors)
     }
     writeHeader(view, {
       type: PacketType.message,
@@ -288,10 +311,15 @@ export class ChannelLink implements Reader {
     this.#sendControl(0, withCredentials, () => {})
   }
 
-  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): void {
+  /** Sends or queues: 0. A negative errno when it cannot leave at all; `done` is called in either case. */
+  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): number {
     const result = this.#socket.trySend(HEADER_BYTES, descriptors, withCredentials)
-    if (result === -errno.EAGAIN) this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
-    else done()
+    if (result === -errno.EAGAIN) {
+      this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
+      return 0
+    }
+    done()
+    return result
   }
 
   // ---- receiving ------------------------------------------------------------------------------------------
@@ -302,9 +330,11 @@ export class ChannelLink implements Reader {
     let wrong: string | DmaBufError | undefined
     if (typeof header === 'string') wrong = header
     else if (header.version !== VERSION) wrong = problem('version', { theirs: header.version, ours: VERSION })
-    else if (header.descriptors !== count) wrong = `${count} descriptors came where ${header.descriptors} were announced`
-    else if (this.#full === undefined && header.type !== PacketType.hello) wrong = 'its first packet is no hello'
-    else wrong = this.#dispatch(header, length, descriptors)
+    else if (header.descriptors !== count)
+      wrong = `${count} descriptors came where ${header.descriptors} were announced`
+    else if (this.#full === undefined && header.type !== PacketType.hello)
+      wrong = 'its first packet is no hello'
+    else wrong = this.#attempt(header, length, descriptors)
     descriptors.closeRest()
     if (wrong !== undefined) {
       this.#fail(typeof wrong === 'string' ? problem('protocol', { what: wrong }) : wrong)
@@ -312,6 +342,20 @@ export class ChannelLink implements Reader {
     }
     if (count > 0) this.#acknowledge(count)
     return !this.#done && this.#more
+  }
+
+  /** What this side lacks (descriptors, memory) ends the channel too: what came is lost. */
+  #attempt(
+    header: Header,
+    length: number,
+    descriptors: IncomingDescriptors,
+  ): string | DmaBufError | undefined {
+    try {
+      return this.#dispatch(header, length, descriptors)
+    } catch (error) {
+      if (error instanceof DmaBufError) return error
+      throw error
+    }
   }
 
   #dispatch(header: Header, length: number, descriptors: IncomingDescriptors): string | undefined {
@@ -347,7 +391,10 @@ export class ChannelLink implements Reader {
   #hello(header: Header): string | undefined {
     if (this.#full !== undefined) return 'a second hello'
     this.#full = (header.argument & HELLO_FULL) !== 0
-    this.#peer = packetCredentials() ?? this.#peer
+    const said = packetCredentials()
+    // A plain peer does not send them; the kernel's own say nobody (pid 0) when its hello was here before we asked.
+    if (said !== undefined && (this.#full || said.pid !== 0)) this.#peer = said
+    if (!this.#full) this.#goOn()
     addon().passCredentials(this.#socket.fd, false)
     this.#watchProcess()
     this.#settleReady()
@@ -374,9 +421,13 @@ export class ChannelLink implements Reader {
       return reason
     }
     for (let index = 0; index < header.handles; index++) {
-      const handle = readHandle(rx(), HEADER_BYTES + index * HANDLE_BYTES)
-      if (typeof handle === 'string') return drop(handle)
-      const core = this.#incoming.receive(handle, descriptors)
+      let core: BufferCore | string
+      try {
+        core = this.#incoming.receive(rx(), HEADER_BYTES + index * HANDLE_BYTES, descriptors)
+      } catch (error) {
+        drop('')
+        throw error
+      }
       if (typeof core === 'string') return drop(core)
       buffers.push(wrap(core))
     }
@@ -435,12 +486,14 @@ export class ChannelLink implements Reader {
     if (pid === 0 || pid === process.pid) return
     const pidfd = addon().pidfdOpen(pid)
     if (pidfd < 0) return
-    this.#pidfd = pidfd
-    hangups.once(pidfd, POLLIN, () => {
+    try {
       // What it had sent before it died is delivered first.
-      if (!this.#done) this.#socket.drain()
-      if (!this.#done) this.#socketEnded(undefined)
-    })
+      hangups.once(pidfd, POLLIN, () => this.#socket.peerGone())
+      this.#pidfd = pidfd
+    } catch {
+      // No descriptors left to watch with: the socket alone tells.
+      addon().close(pidfd)
+    }
   }
 
   #socketEnded(error: DmaBufError | undefined): void {
@@ -474,7 +527,11 @@ export class ChannelLink implements Reader {
   }
 }
 
-function decodeBody(header: Header, layout: { partLengths: number; json: number; parts: number }, length: number): JsonLike {
+function decodeBody(
+  header: Header,
+  layout: { partLengths: number; json: number; parts: number },
+  length: number,
+): JsonLike {
   const { rx: bytes } = addon().scratch
   const view = rx()
   const parts: Uint8Array[] = []
@@ -497,5 +554,6 @@ function decodeBody(header: Header, layout: { partLengths: number; json: number;
 }
 
 function closeAll(descriptors: number[]): void {
+  if (descriptors.length === 0) return
   for (const fd of descriptors.splice(0)) addon().close(fd)
 }

@@ -1,13 +1,15 @@
 import { chmodSync, mkdtempSync, rmdirSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checked } from '../internal/errors.ts'
+import { checked, errno } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { type FileIdentity, inspectDoor } from '../memory/facts.ts'
 import { type Poll, READABLE } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 
 const O_PATH = 0o10000000
+/** Milliseconds until a door is opened again that was left shut for want of descriptors. */
+const RETRY = 50
 
 /**
  * An exporter's door: a listening socket whose file was unlinked at once, and the `O_PATH` descriptor of it that
@@ -69,9 +71,16 @@ export class Door {
   #accept(knocked: (fd: number) => void): void {
     for (let count = 0; count < limits.maxPacketsPerTurn; count++) {
       const fd = addon().accept(this.#listening)
+      if (fd === -errno.EMFILE || fd === -errno.ENFILE) return this.#pause()
       if (fd < 0) return
       knocked(fd)
     }
+  }
+
+  /** A full descriptor table: whoever knocks waits until something is closed, of which no event tells. */
+  #pause(): void {
+    this.#poll.stop()
+    setTimeout(() => this.#poll.start(READABLE), RETRY).unref()
   }
 
   close(): void {

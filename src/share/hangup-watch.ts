@@ -16,13 +16,19 @@ export class HangupWatch {
 
   /** Calls back once, when `fd` is ready for `events` or has hung up. `fd` is borrowed: {@link cancel} before close. */
   once(fd: number, events: number, callback: () => void): void {
-    this.#open()
+    this.open()
     const known = this.#tokens.get(fd)
     const token = known ?? this.#nextToken++
     const result = addon().epollArm(this.#epoll, fd, token, events, known !== undefined)
     checked(result, 'epoll_ctl', 'watching a descriptor')
     this.#tokens.set(fd, token)
     this.#callbacks.set(token, callback)
+  }
+
+  /** Nobody is called back any more, but the descriptor is expected to be watched again. */
+  disarm(fd: number): void {
+    const token = this.#tokens.get(fd)
+    if (token !== undefined) this.#callbacks.delete(token)
   }
 
   /** Idempotent; true when the descriptor was known. */
@@ -35,7 +41,8 @@ export class HangupWatch {
     return true
   }
 
-  #open(): void {
+  /** Takes the descriptor that it needs, so that watching needs none when there is none left. */
+  open(): void {
     if (this.#poll !== undefined) return
     const native = addon()
     this.#epoll = checked(native.epollCreate(), 'epoll_create1', 'watching descriptors')

@@ -1,5 +1,5 @@
 import type { HolderInfo } from '../dmabuf/buffer-core.ts'
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, Slot, SLOT_WORDS, SLOTS } from '../dmabuf/words.ts'
+import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { DmaBufError } from '../internal/errors.ts'
 import { errno } from '../internal/errors.ts'
@@ -46,7 +46,8 @@ export class HolderConnection {
     })
     // A fork can keep the socket open after its owner died, a worker can end without its process: either tells.
     this.#pidfd = this.credentials.pid === process.pid ? -1 : addon().peerPidfd(fd)
-    if (this.#pidfd >= 0) hangups.once(this.#pidfd, POLLIN, () => this.#processGone())
+    // What it had sent still counts: a registration may be waiting in the socket.
+    if (this.#pidfd >= 0) hangups.once(this.#pidfd, POLLIN, () => this.#socket.peerGone())
     this.#deadline = setTimeout(() => this.#end('no first word within the deadline'), limits.helloTimeout)
     this.#deadline.unref()
   }
@@ -109,8 +110,12 @@ export class HolderConnection {
       native.closeLater([fd])
       return facts
     }
-    const page = mapSegment(fd, HOLDER_SEGMENT_BYTES)
-    native.close(fd)
+    let page: HolderPage
+    try {
+      page = mapSegment(fd, HOLDER_SEGMENT_BYTES)
+    } finally {
+      native.close(fd)
+    }
     this.#pages.push(page)
     const version = (page.words[1] ?? 0) & 0xffff
     if (page.words[0] !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'
@@ -134,7 +139,8 @@ export class HolderConnection {
     const published = this.#owner.find(message.segment, message.record, message.idLow, message.idHigh)
     const proven = published?.leash.owns(fd) === true
     native.close(fd)
-    if (message.argument >= this.#pages.length * SLOTS) return `slot ${message.argument} of a page that is not there`
+    if (message.argument >= this.#pages.length * SLOTS)
+      return `slot ${message.argument} of a page that is not there`
     if (published === undefined || !proven) {
       // Released meanwhile, or never theirs: an answer, not the end of the connection.
       const { segment, record, idLow, idHigh } = message
@@ -158,12 +164,6 @@ export class HolderConnection {
     if (page === undefined) return 0
     const value = Atomics.load(page.words, (1 + (slot % SLOTS)) * SLOT_WORDS + word)
     return value > limits.maxOpenBrackets ? 0 : value
-  }
-
-  #processGone(): void {
-    // What it had sent still counts: a registration may be waiting in the socket.
-    if (!this.#socket.ended) this.#socket.drain()
-    if (!this.#socket.ended) this.#end(undefined)
   }
 
   #end(error: DmaBufError | string | undefined): void {

@@ -27,11 +27,12 @@ export class HolderPages {
   }
 
   take(): HolderSlot {
-    const number = this.#free.pop() ?? this.#used++
+    const number = this.#free.pop() ?? this.#used
     const page = Math.floor(number / SLOTS)
     const segment = this.#segments[page] ?? this.#addSegment()
     const base = (1 + (number % SLOTS)) * SLOT_WORDS
     segment.words.fill(0, base, base + SLOT_WORDS)
+    if (number === this.#used) this.#used++
     return { words: segment.words, base, number }
   }
 

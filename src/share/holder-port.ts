@@ -2,10 +2,11 @@ import { RECORDS, STATE_SEGMENT_BYTES, StateRecord } from '../dmabuf/words.ts'
 import { identityKey } from '../memory/facts.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
+import { exporterPort } from './exporter-port.ts'
+import { heldBuffer } from './held-buffer.ts'
 import type { PrivateMessage } from './private-message.ts'
 import { RemoteExporter } from './remote-exporter.ts'
 import { bindDoor, openState, RemoteState } from './remote-state.ts'
-import { exporterPort } from './exporter-port.ts'
 import { StateSegment } from './state-segment.ts'
 
 /** Where a handle's record lies: in this environment's own state, or in another's. */
@@ -34,7 +35,13 @@ class HolderPort {
       drop('')
       return known
     }
-    const opened = openState(stateFd)
+    let opened: ReturnType<typeof openState>
+    try {
+      opened = openState(stateFd)
+    } catch (error) {
+      drop('')
+      throw error
+    }
     if (typeof opened === 'string') return drop(opened)
     const bound = doorFd < 0 ? { kind: 'none' as const, key: '' } : bindDoor(opened.words, doorFd)
     if (typeof bound === 'string') {
@@ -48,7 +55,9 @@ class HolderPort {
       const connected = bound.kind === 'pair' ? doorFd : -1
       exporter = this.#addExporter(doorKey, door, connected)
     } else if (doorFd >= 0) native.closeLater([doorFd])
-    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () => this.#states.delete(key))
+    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () =>
+      this.#states.delete(key),
+    )
     this.#states.set(key, state)
     return state
   }
@@ -67,7 +76,9 @@ class HolderPort {
     for (const state of this.#states.values()) {
       if (state.exporter !== exporter || state.segment !== message.segment) continue
       const core = state.cores.get(message.record)
-      if (core === undefined) continue
+      // Its record may have been used again: no order holds between this connection and a channel.
+      const held = core === undefined ? undefined : heldBuffer(core)
+      if (core === undefined || held?.idLow !== message.idLow || held.idHigh !== message.idHigh) continue
       if (what === 'revoked') {
         core.revoked = true
         core.unmap()

@@ -2,14 +2,14 @@ import { BufferCore } from '../dmabuf/buffer-core.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { StateRecord } from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
-import { inspect } from '../memory/facts.ts'
 import { type Admitted, admitLeash, admitStorage, dmaBufNames } from '../memory/gate.ts'
 import { hasSeals, Seal } from '../memory/seals.ts'
 import { addon } from '../native/load.ts'
-import type { IncomingDescriptors } from './incoming-descriptors.ts'
-import { type Handle, HandleFlag } from './handle.ts'
+import { exporterPort } from './exporter-port.ts'
+import { type Handle, HandleFlag, readHandle, readNamed } from './handle.ts'
 import { HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
+import type { IncomingDescriptors } from './incoming-descriptors.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { RemoteState } from './remote-state.ts'
 
@@ -47,22 +47,27 @@ export class IncomingHandles {
     return opened.exporter.ready
   }
 
-  /** The inner buffer of a handle, to be wrapped at once; or what is wrong. */
-  receive(handle: Handle, descriptors: IncomingDescriptors): BufferCore | string {
-    if ((handle.flags & HandleFlag.named) !== 0) {
-      return this.kept.find(handle.name) ?? `a buffer is named ${handle.name} that this side does not keep`
-    }
+  /** The inner buffer of the handle at a place, to be wrapped at once; or what is wrong. */
+  receive(view: DataView, at: number, descriptors: IncomingDescriptors): BufferCore | string {
+    const name = readNamed(view, at)
+    if (name !== undefined)
+      return this.kept.find(name) ?? `a buffer is named ${name} that this side does not keep`
+    const handle = readHandle(view, at)
+    if (typeof handle === 'string') return handle
     const storage = (handle.flags & HandleFlag.storage) !== 0 ? descriptors.take() : -1
     const leash = (handle.flags & HandleFlag.leash) !== 0 ? descriptors.take() : -1
-    if (storage < 0) return 'a handle without storage'
     const bare = (handle.flags & HandleFlag.bare) !== 0
-    const core = bare ? this.#bare(handle, storage) : this.#bound(handle, storage, leash)
-    if (typeof core !== 'string') {
-      if (!bare && leash >= 0) this.kept.received(core, handle.name)
-      return core
-    }
-    addon().closeLater(leash < 0 ? [storage] : [storage, leash])
+    const core = this.#open(handle, bare, storage, leash)
+    if (typeof core === 'string') addon().closeLater([storage, leash].filter((fd) => fd >= 0))
+    else if (!bare) this.kept.received(core, handle.name)
     return core
+  }
+
+  /** Consumes the descriptors when it returns a buffer, or throws. */
+  #open(handle: Handle, bare: boolean, storage: number, leash: number): BufferCore | string {
+    if (storage < 0) return 'a handle without storage'
+    if (!bare) return this.#bound(handle, storage, leash)
+    return leash < 0 ? this.#bare(handle, storage) : 'a leash of memory that no exporter speaks for'
   }
 
   /** A buffer with a record. Consumes the descriptors when it returns a buffer. */
@@ -78,7 +83,9 @@ export class IncomingHandles {
     if (!(state instanceof RemoteState)) {
       const own = state.find(record, idLow, idHigh)
       if (own === undefined) return 'a handle of a buffer that was released'
-      if (typeof inspect(storage) === 'number') return 'a handle whose storage is not open'
+      // The proof that the sender has it: record and id are no secret, and could name any buffer that ever left.
+      if (exporterPort().published(own)?.leash.owns(leash) !== true)
+        return 'a handle with the leash of another buffer'
       native.closeLater([storage])
       native.close(leash)
       return own
@@ -104,7 +111,13 @@ export class IncomingHandles {
     else if (known !== undefined) return 'a record was used again while its buffer is held'
     const core = this.#newCore(handle, admitted, storage, 'holder')
     core.recycled = (handle.flags & HandleFlag.recycled) !== 0
-    new HeldBuffer(core, state, { segment: state.segment, record, idLow, idHigh }, generation, leash)
+    try {
+      new HeldBuffer(core, state, { segment: state.segment, record, idLow, idHigh }, generation, leash)
+    } catch (error) {
+      core.destroy()
+      native.close(leash)
+      throw error
+    }
     return core
   }
 
@@ -179,4 +192,3 @@ function storageOf(handle: Handle, { kind, facts }: Admitted, fd: number): Stora
   const { offset, byteLength } = handle
   return { fd, offset, byteLength, kind, sharing: writable ? 'writable' : 'read-only', writable, charged: 0 }
 }
-

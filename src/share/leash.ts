@@ -13,6 +13,7 @@ const POLLHUP = 16
 export class Leash {
   /** One reading end; more only where /proc is missing and each send needs a pipe of its own. */
   #reads: number[] = []
+  #watched = -1
 
   /** A writing end to send along; the caller closes its copy once it is sent. */
   openWriteEnd(): number {
@@ -23,6 +24,8 @@ export class Leash {
       if (fd >= 0) return fd
       if (fd !== -errno.ENOENT) throw systemError(fd, 'open', 'opening the leash of a buffer')
     }
+    // Closing a buffer watches its leash, and must not fail.
+    hangups.open()
     const result = native.pipe()
     if (result < 0) throw systemError(result, 'pipe2', 'making the leash of a buffer')
     const [read = -1, write = -1] = native.scratch.descriptors
@@ -43,6 +46,9 @@ export class Leash {
   /** Calls back when nobody has the buffer any more. A later send may come before: ask {@link hungUp} again. */
   whenHungUp(callback: () => void): void {
     const waiting = this.#reads.find((fd) => (addon().pollNow(fd, 0) & POLLHUP) === 0)
+    // Only the last to ask hears of it: the buffer may have come back and gone again since the leash was watched.
+    hangups.disarm(this.#watched)
+    this.#watched = waiting ?? -1
     if (waiting === undefined) callback()
     else hangups.once(waiting, 0, () => this.whenHungUp(callback))
   }

@@ -4,7 +4,7 @@ import { checked, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
-import { type Handle, HandleFlag, writeHandle } from './handle.ts'
+import { HandleFlag, writeHandle, writeNamed } from './handle.ts'
 import { type HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { Published } from './published.ts'
 import type { Reader } from './readers.ts'
@@ -78,14 +78,19 @@ export class OutgoingHandles {
     return { index, state: state.fd, door, doorOwned }
   }
 
+  /** The introduction could not be sent. */
+  unintroduced(core: BufferCore): void {
+    const { state } = sourceOf(core)
+    if (this.#exporters.delete(state) && !(state instanceof StateSegment)) state.unuse()
+  }
+
   /** Writes the handle at `at` of the packet and its descriptors behind those that are there. */
   write(view: DataView, at: number, core: BufferCore, descriptors: OutgoingDescriptors): void {
     const kept = this.#keptNames.get(core)
     const { storage } = core
     const readOnly = storage.sharing === 'read-only' ? HandleFlag.readOnly : 0
     if (kept !== undefined) {
-      const name = { ...nothing, flags: HandleFlag.named | readOnly, name: kept }
-      writeHandle(view, at, name)
+      writeNamed(view, at, HandleFlag.named | readOnly, kept)
       return
     }
     const source = sourceOf(core)
@@ -151,20 +156,6 @@ export class OutgoingHandles {
 
 function sourceOf(core: BufferCore): Source {
   return heldBuffer(core) ?? exporterPort().publish(core)
-}
-
-const nothing: Handle = {
-  flags: 0,
-  exporter: 0,
-  record: 0,
-  generation: 0,
-  idLow: 0,
-  idHigh: 0,
-  byteLength: 0,
-  offset: 0,
-  name: 0,
-  exporterName: '',
-  label: '',
 }
 
 function push(descriptors: OutgoingDescriptors, fd: number): void {

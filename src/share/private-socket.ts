@@ -1,5 +1,4 @@
-import type { DmaBufError } from '../internal/errors.ts'
-import { errno } from '../internal/errors.ts'
+import { DmaBufError, errno } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
 import { closeIncoming, PacketSocket } from '../transport/packet-socket.ts'
 import { PRIVATE_BYTES, type PrivateMessage, readPrivate, writePrivate } from './private-message.ts'
@@ -33,22 +32,39 @@ export class PrivateSocket {
     return this.#socket.ended
   }
 
-  /** Sends with one borrowed descriptor, or none (-1). A full socket waits; `done` hears when it has left. */
-  send(message: Partial<PrivateMessage> & { type: number }, fd = -1, done?: () => void): void {
+  /** Sends with one borrowed descriptor, or none (-1). A full socket waits. */
+  send(message: Partial<PrivateMessage> & { type: number }, fd = -1): void {
+    const native = addon()
     writePrivate(tx(), message)
     const count = fd < 0 ? 0 : 1
-    if (count === 1) addon().scratch.outgoing[0] = fd
+    if (count === 1) native.scratch.outgoing[0] = fd
     const result = this.#socket.trySend(PRIVATE_BYTES, count)
-    if (result === -errno.EAGAIN) this.#socket.queue(PRIVATE_BYTES, count, false, () => done?.())
-    else done?.()
+    if (result !== -errno.EAGAIN) return
+    // It may be closed before there is room.
+    const own = fd < 0 ? -1 : native.duplicate(fd)
+    if (own >= 0) native.scratch.outgoing[0] = own
+    this.#socket.queue(PRIVATE_BYTES, own < 0 ? 0 : 1, false, () => {
+      if (own >= 0) native.close(own)
+    })
   }
 
-  drain(): void {
-    this.#socket.drain()
+  /** See {@link PacketSocket.peerGone}. */
+  peerGone(): void {
+    this.#socket.peerGone()
   }
 
   close(): void {
     this.#socket.close()
+  }
+
+  /** What this side lacks (memory, mappings) ends the connection too. */
+  #attempt(message: PrivateMessage, fd: number): string | undefined {
+    try {
+      return this.#handler.message(message, fd)
+    } catch (error) {
+      if (error instanceof DmaBufError) return error.message
+      throw error
+    }
   }
 
   #packet(length: number, descriptors: number): boolean {
@@ -61,7 +77,7 @@ export class PrivateSocket {
     else if (descriptors > 1) wrong = `${descriptors} descriptors with a private message`
     if (wrong !== undefined || typeof message === 'string') {
       if (fd >= 0) native.closeLater([fd])
-    } else wrong = this.#handler.message(message, fd)
+    } else wrong = this.#attempt(message, fd)
     if (wrong === undefined) return true
     this.#socket.close()
     this.#handler.end(wrong)

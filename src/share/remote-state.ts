@@ -89,7 +89,10 @@ function namedDoor(words: Uint32Array): FileIdentity | undefined {
  */
 export function bindDoor(words: Uint32Array, fd: number): { kind: 'door' | 'pair'; key: string } | string {
   const named = namedDoor(words)
-  if (named === undefined) return { kind: 'pair', key: '' }
+  if (named === undefined) {
+    // Asked of the socket layer alone: watching another file would ask whoever serves it.
+    return addon().peerCredentials(fd) < 0 ? 'a door that is no socket' : { kind: 'pair', key: '' }
+  }
   const found = inspectDoor(fd)
   if (typeof found === 'number') return 'a door that is no socket'
   if (!sameFile(found, named)) return 'a door that is not the one its state segment names'

@@ -34,6 +34,9 @@ const listenOptions = ['mode', 'allow', 'backlog', 'signal', 'trust'] as const
 /** Channels accepted ahead of `accept()`; further connections wait in the kernel's backlog. */
 const MAX_READY = 64
 
+/** Milliseconds until a server that had no descriptor left tries again. */
+const RETRY = 50
+
 interface Waiter {
   readonly resolve: (channel: Channel | undefined) => void
 }
@@ -75,6 +78,8 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
   readonly #waiters: Waiter[] = []
   /** Connections whose hello has not come yet. */
   readonly #greeting = new Set<Channel>()
+  /** Connections that are not given out: being decided on, or without a hello. */
+  #entering = 0
   readonly #stop: () => void
   readonly #signal: AbortSignal | undefined
   #closed = false
@@ -117,7 +122,11 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
 
   /** Channel after channel until the server is closed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Channel, void, undefined> {
-    for (let channel = await this.#next(undefined); channel !== undefined; channel = await this.#next(undefined)) {
+    for (
+      let channel = await this.#next(undefined);
+      channel !== undefined;
+      channel = await this.#next(undefined)
+    ) {
       yield channel
     }
   }
@@ -158,15 +167,27 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
 
   #accept(): void {
     while (!this.#closed) {
-      if (this.#ready.length + this.#greeting.size >= MAX_READY) {
+      if (this.#ready.length + this.#entering >= MAX_READY) {
         this.#poll.stop()
         return
       }
       const fd = addon().accept(this.#fd)
-      // A full descriptor table: the connection waits in the backlog until something is closed.
+      if (fd === -errno.EMFILE || fd === -errno.ENFILE) return this.#pause()
       if (fd < 0) return
-      void this.#admit(fd)
+      this.#entering++
+      void this.#admit(fd).finally(() => {
+        this.#entering--
+        if (!this.#closed) this.#poll.start(READABLE)
+      })
     }
+  }
+
+  /** A full descriptor table: the connection waits in the backlog until something is closed, of which no event tells. */
+  #pause(): void {
+    this.#poll.stop()
+    setTimeout(() => {
+      if (!this.#closed) this.#poll.start(READABLE)
+    }, RETRY)
   }
 
   async #admit(fd: number): Promise<void> {
@@ -181,9 +202,18 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
       addon().close(fd)
       return
     }
-    const channel = new Channel(fd, this.#trust)
+    let channel: Channel
+    try {
+      channel = new Channel(fd, this.#trust)
+    } catch {
+      addon().close(fd)
+      return
+    }
     this.#greeting.add(channel)
-    const deadline = setTimeout(() => void channel.close({ signal: AbortSignal.abort() }), limits.helloTimeout)
+    const deadline = setTimeout(
+      () => void channel.close({ signal: AbortSignal.abort() }),
+      limits.helloTimeout,
+    )
     deadline.unref()
     let ended = false
     void channel.closed.then(() => {
@@ -195,7 +225,6 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     // A peer that said hello, sent and left has still something to tell; one that said nothing has not.
     if ((ended && !channel.greeted) || this.#closed) void channel.close()
     else this.#give(channel)
-    if (!this.#closed) this.#poll.start(READABLE)
   }
 
   #give(channel: Channel): void {
@@ -211,7 +240,8 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     process.off('exit', this.#stop)
     this.#poll.close()
     addon().close(this.#fd)
-    if (this.#inode !== undefined && inodeOf(this.#address.name) === this.#inode) unlinkSync(this.#address.name)
+    if (this.#inode !== undefined && inodeOf(this.#address.name) === this.#inode)
+      unlinkSync(this.#address.name)
     for (const channel of [...this.#ready.splice(0), ...this.#greeting]) void channel.close()
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
   }
@@ -228,7 +258,9 @@ function allowOf(
   }
   if (typeof allow === 'function') return callable('allow', allow)
   const wanted = options('allow', allow, ['uid', 'gid', 'pid'])
-  const entries = Object.entries(wanted).map(([key, value]) => [key, integer(`allow.${key}`, value, 0)] as const)
+  const entries = Object.entries(wanted).map(
+    ([key, value]) => [key, integer(`allow.${key}`, value, 0)] as const,
+  )
   return (peer) => entries.every(([key, value]) => peer[key as keyof Credentials] === value)
 }
 

@@ -64,7 +64,8 @@ export class StateSegment {
   find(record: number, idLow: number, idHigh: number): BufferCore | undefined {
     const base = StateSegment.base(record)
     const { words } = this
-    if (words[base + StateRecord.idLow] !== idLow || words[base + StateRecord.idHigh] !== idHigh) return undefined
+    if (words[base + StateRecord.idLow] !== idLow || words[base + StateRecord.idHigh] !== idHigh)
+      return undefined
     return this.#cores[record]
   }
 

@@ -62,7 +62,9 @@ function encodeValue(value: unknown, parts: Uint8Array[]): unknown {
     throw new TypeError('bytes in a message are Uint8Arrays; wrap other views in one')
   }
   if (Array.isArray(value)) return value.map((item) => encodeValue(item, parts))
-  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return value
+  const { toJSON } = value as { toJSON?: unknown }
+  // Called here, so that what it gives is escaped too.
+  if (typeof toJSON === 'function') return encodeValue(toJSON.call(value, ''), parts)
   const encoded: Record<string, unknown> = Object.create(null)
   for (const [key, item] of Object.entries(value)) {
     encoded[key.startsWith('$') ? `$${key}` : key] = encodeValue(item, parts)
@@ -80,7 +82,12 @@ function decodeValue(value: JsonLike, part: (index: number) => Uint8Array): Json
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map((item: JsonLike) => decodeValue(item, part))
   const entries = Object.entries(value as Record<string, JsonLike>)
-  if (entries.length === 1 && entries[0]?.[0] === REFERENCE) return part(entries[0][1] as number)
+  if (entries.length === 1 && entries[0]?.[0] === REFERENCE) {
+    const index = entries[0][1]
+    // Anything else would find what an array inherits: `{"$bytes": "map"}` would be a function.
+    if (!Number.isSafeInteger(index)) throw new Error(`a part called ${JSON.stringify(index)}`)
+    return part(index as number)
+  }
   const decoded: Record<string, JsonLike> = {}
   for (const [key, item] of entries) {
     // Defined, not assigned: a hostile "__proto__" becomes a plain property, as JSON.parse has it.

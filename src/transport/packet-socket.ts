@@ -1,6 +1,14 @@
-import { type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
+import { checked, type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
-import { DISCONNECT, Meta, type Poll, READABLE, TRUNCATED_CONTROL, TRUNCATED_DATA, WRITABLE } from '../native/addon.ts'
+import {
+  DISCONNECT,
+  Meta,
+  type Poll,
+  READABLE,
+  TRUNCATED_CONTROL,
+  TRUNCATED_DATA,
+  WRITABLE,
+} from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 
 /** A packet that waits for room: its bytes and descriptors, and what happens when it has left (or never will). */
@@ -21,6 +29,9 @@ export interface PacketHandler {
   end(error: DmaBufError | undefined): void
 }
 
+/** Turns in which all of a burst was there, before it is worth asking for twice as many. */
+const FULL_BURSTS = 16
+
 /**
  * One connected SEQPACKET socket on the event loop: packets in, packets out in order, a full socket waits. It
  * knows nothing of what the packets mean. Owns its descriptor.
@@ -32,8 +43,16 @@ export class PacketSocket {
   #waiting: Waiting[] = []
   #reading = true
   #ended = false
+  /** Its process is gone; somebody else (a fork) may still have the socket open. */
+  #orphaned = false
   #events = 0
   #flushed: (() => void)[] = []
+  /**
+   * Packets to read before asking whether there is another. A conversation has one at a time, and asking in vain costs
+   * a system call each time; the socket is watched by level, so what is left comes at once.
+   */
+  #burst = 1
+  #fullBursts = 0
 
   constructor(fd: number, handler: PacketHandler) {
     this.fd = fd
@@ -56,9 +75,9 @@ export class PacketSocket {
    */
   trySend(length: number, descriptors: number, withCredentials = false): number {
     if (this.#waiting.length > 0) return -errno.EAGAIN
-    if (this.#ended) return -errno.EPIPE
+    if (this.#ended || this.#orphaned) return -errno.EPIPE
     const result = addon().send(this.fd, length, descriptors, withCredentials)
-    return result < 0 ? result : 0
+    return Math.min(result, 0)
   }
 
   /**
@@ -99,7 +118,9 @@ export class PacketSocket {
   resume(): void {
     if (this.#reading) return
     this.#reading = true
+    // Nothing may come that would wake the loop.
     this.#watch()
+    this.#readOrphaned()
   }
 
   ref(): void {
@@ -123,10 +144,21 @@ export class PacketSocket {
     this.#settleFlush()
   }
 
-  /** Reads whatever has arrived, also while reading is stopped: before the end of a peer is believed. */
-  drain(): void {
-    this.#reading = true
-    this.#receive()
+  /** The peer's process is gone: what it had sent is still read, at the reader's pace, and then comes the end. */
+  peerGone(): void {
+    if (this.#ended) return
+    this.#orphaned = true
+    this.#failWaiting(problem('closedChannel', { reason: 'the peer is gone' }))
+    this.#watch()
+    this.#readOrphaned()
+  }
+
+  /** There is no event for an empty socket. */
+  #readOrphaned(): void {
+    if (!this.#orphaned || !this.#reading || this.#ended) return
+    setImmediate(() => {
+      if (this.#reading && !this.#ended) this.#receive()
+    })
   }
 
   #watch(): void {
@@ -135,11 +167,13 @@ export class PacketSocket {
     const events = (this.#reading ? READABLE : DISCONNECT) | (this.#waiting.length > 0 ? WRITABLE : 0)
     if (events === this.#events) return
     this.#events = events
-    this.#poll.start(events)
+    checked(this.#poll.start(events), 'epoll_ctl', 'watching a socket')
   }
 
   #ready(events: number): void {
     if (events < 0) return this.#end(systemError(events, 'epoll_wait', 'watching a socket'))
+    // After an error on the socket libuv has stopped watching it.
+    if ((events & DISCONNECT) !== 0) this.#events = 0
     if ((events & WRITABLE) !== 0) this.#sendWaiting()
     if (this.#ended) return
     if ((events & READABLE) !== 0) this.#receive()
@@ -159,18 +193,26 @@ export class PacketSocket {
   #receive(): void {
     const native = addon()
     const { meta } = native.scratch
-    for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
+    for (let packets = 0; packets < this.#burst && this.#reading; packets++) {
       const length = native.receive(this.fd)
-      if (length === -errno.EAGAIN) break
-      if (length < 0) {
-        // A peer that died with our packets unread resets the connection: that is its end, not our failure.
-        const reset = length === -errno.ECONNRESET
-        return this.#end(reset ? undefined : systemError(length, 'recvmsg', 'receiving'))
+      if (length === -errno.EAGAIN) {
+        this.#burst = Math.max(1, packets)
+        this.#fullBursts = 0
+        if (this.#orphaned) {
+          this.#end(undefined)
+          return
+        }
+        break
       }
+      // A peer that left our packets unread resets the connection; told once, before what it had sent itself.
+      if (length === -errno.ECONNRESET) continue
+      if (length < 0) return this.#end(systemError(length, 'recvmsg', 'receiving'))
       const descriptors = meta[Meta.descriptors] ?? 0
       const flags = meta[Meta.flags] ?? 0
       if ((flags & TRUNCATED_CONTROL) !== 0) {
-        return this.#end(problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }))
+        return this.#end(
+          problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }),
+        )
       }
       if (length === 0) {
         // An empty packet looks like the end of the stream; nobody sends one, so it is the end.
@@ -184,7 +226,12 @@ export class PacketSocket {
       this.#reading = this.#handler.packet(length, descriptors) && !this.#ended
       if (this.#ended) return
     }
+    if (++this.#fullBursts > FULL_BURSTS) {
+      this.#burst = Math.min(limits.maxPacketsPerTurn, this.#burst * 2)
+      this.#fullBursts = 0
+    }
     this.#watch()
+    this.#readOrphaned()
   }
 
   #sendWaiting(): void {
