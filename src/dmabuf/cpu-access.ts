@@ -94,6 +94,8 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       this.#bytes = all ? whole : whole.subarray(this.offset, this.offset + this.length)
     } else {
       this.#range = core.mapRange(this.offset, this.length)
+      // Held by this view too, for longer than the wrapper perhaps.
+      this.#tether.reusable = false
       this.#bytes = viewOf(this.#range, this.#tether, core.name)
     }
     return this.#bytes

@@ -50,6 +50,8 @@ export function wholeView(core: WholeBuffer, tether: Tether): Uint8Array {
   const cached = tether.bytes
   // Of length 0 when it was detached: frozen, revoked.
   if (cached !== undefined && cached.length > 0) return cached
+  // Whoever still holds the empty one has the tether by it.
+  if (cached !== undefined) tether.reusable = false
   const shown = core.shown?.deref()
   const bytes = shown !== undefined && shown.length > 0 ? shown : viewOf(core.mapping, tether, core.name)
   if (bytes === shown) keep(bytes.buffer as ArrayBuffer, tether)
