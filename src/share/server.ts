@@ -1,4 +1,5 @@
 import { chmodSync, linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { abortable, aborted } from '../internal/abort.ts'
 import { checked, errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
@@ -215,15 +216,11 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
       limits.helloTimeout,
     )
     deadline.unref()
-    let ended = false
-    void channel.closed.then(() => {
-      ended = true
-    })
     await channel.ready
     clearTimeout(deadline)
     this.#greeting.delete(channel)
     // A peer that said hello, sent and left has still something to tell; one that said nothing has not.
-    if ((ended && !channel.greeted) || this.#closed) void channel.close()
+    if (!channel.greeted || this.#closed) void channel.close()
     else this.#give(channel)
   }
 
@@ -277,7 +274,8 @@ function bindAbstract(fd: number, address: ParsedAddress, backlog: number): unde
  */
 function bindPath(fd: number, address: ParsedAddress, mode: number, backlog: number): bigint {
   const { name } = address
-  const temporary = `${name}.${process.pid.toString(36)}${Math.random().toString(36).slice(2, 6)}`
+  // No longer than it must be: an address has room for 107 bytes.
+  const temporary = join(dirname(name), `.${Math.random().toString(36).slice(2, 8)}`)
   const what = `listening on ${name}`
   checked(addon().bind(fd, temporary, false), 'bind', what)
   try {

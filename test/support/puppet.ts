@@ -12,6 +12,8 @@ import {
   workerWithChannel,
 } from '../../src/index.ts'
 
+import type { Compiled } from './compiled.ts'
+
 const module = new URL('../children/puppet.ts', import.meta.url)
 /** TypeScript in a Node that does not know it. */
 const execArgv = ['--import', 'tsx']
@@ -61,8 +63,15 @@ export class ProcessPuppet extends Puppet {
     this.gone = once(child, 'exit')
   }
 
-  static start(forkOptions: Omit<ForkOptions, 'stdio'> = {}, options?: ChannelOptions): ProcessPuppet {
-    const { child, channel } = forkWithChannel(module, [], { execArgv, ...forkOptions }, options)
+  /** In TypeScript, or `from` a compiled one. */
+  static start(
+    forkOptions: Omit<ForkOptions, 'stdio'> = {},
+    options?: ChannelOptions,
+    from?: Compiled,
+  ): ProcessPuppet {
+    const argv = from === undefined ? execArgv : []
+    const code = from?.url('test/children/puppet.ts') ?? module
+    const { child, channel } = forkWithChannel(code, [], { execArgv: argv, ...forkOptions }, options)
     child.channel?.unref()
     return new ProcessPuppet(child, channel)
   }

@@ -1,0 +1,55 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import ts from 'typescript'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+export interface Compiled extends Disposable {
+  /** The compiled form of a module below the project: `'test/children/puppet.ts'`. */
+  url(path: string): URL
+}
+
+/**
+ * The library and the children of the tests as JavaScript in a directory of its own, for those who start hundreds of
+ * processes, or who run where TypeScript cannot be loaded (another user, few descriptors): a plain Node starts in a
+ * quarter of the time.
+ */
+export function compiled(): Compiled {
+  const directory = mkdtempSync(join(tmpdir(), 'dmabuf-compiled-'))
+  writeFileSync(join(directory, 'package.json'), '{"name":"dmabuf","type":"module"}')
+  symlinkSync(join(root, 'prebuilds'), join(directory, 'prebuilds'))
+  for (const folder of ['src', 'test/children']) {
+    for (const path of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
+      if (!path.endsWith('.ts')) continue
+      const target = join(directory, folder, path.replace(/\.ts$/, '.js'))
+      mkdirSync(dirname(target), { recursive: true })
+      writeFileSync(target, transpile(readFileSync(join(root, folder, path), 'utf8')))
+    }
+  }
+  return {
+    url: (path) => pathToFileURL(join(directory, path.replace(/\.ts$/, '.js'))),
+    [Symbol.dispose]: () => rmSync(directory, { recursive: true }),
+  }
+}
+
+function transpile(text: string): string {
+  const { outputText } = ts.transpileModule(text, {
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      rewriteRelativeImportExtensions: true,
+      verbatimModuleSyntax: true,
+    },
+  })
+  return outputText
+}
