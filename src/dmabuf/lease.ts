@@ -1,4 +1,5 @@
 import type { BufferCore } from './buffer-core.ts'
+import { endKernelSync } from './kernel-sync.ts'
 
 /**
  * One wrapper's share in its buffer. It outlives the wrapper: the finalization registry holds it, so that what the
@@ -41,9 +42,19 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
+    if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     while (this.#writers > 0) this.lower(true)
     while (this.#readers > 0) this.lower(false)
     this.#core = undefined
     core.unwrap(collected)
+  }
+}
+
+/** The kernel does not count brackets: one end gives the memory back to the devices. */
+function endOpen(core: BufferCore, wrote: boolean): void {
+  try {
+    endKernelSync(core.storage.fd, wrote ? 'read-write' : 'read', core.name)
+  } catch {
+    // The descriptor is closed next, whatever its driver says.
   }
 }

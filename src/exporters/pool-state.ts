@@ -3,6 +3,7 @@ import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { exporterCore } from '../dmabuf/export.ts'
 import { abortable } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
+import { charge, refund } from '../memory/budget.ts'
 import { readersOf, storageReplaced } from '../share/readers.ts'
 import { allocateStorage, type HeapSpec } from './heap-storage.ts'
 
@@ -112,15 +113,26 @@ export class PoolState {
 
   #giveOut(core: BufferCore): DmaBuf {
     try {
-      if (core.frozen || this.#seenByOthers(core)) {
-        const { storage, mapping } = allocateStorage(this.#spec)
-        core.replaceStorage(storage, mapping)
-        storageReplaced(core)
-      }
+      if (core.frozen || this.#seenByOthers(core)) this.#renew(core)
     } catch (error) {
       this.#idle.push(core)
       throw error
     }
     return wrap(core)
+  }
+
+  #renew(core: BufferCore): void {
+    // The new memory takes the place of the old in the budget, too: a pool may fill it exactly.
+    const old = core.storage
+    refund(old.charged)
+    try {
+      const { storage, mapping } = allocateStorage(this.#spec)
+      core.storage = { ...old, charged: 0 }
+      core.replaceStorage(storage, mapping)
+    } catch (error) {
+      charge(old.charged)
+      throw error
+    }
+    storageReplaced(core)
   }
 }

@@ -163,13 +163,28 @@ test('a frozen buffer is replaced before it is used again', async () => {
   expect(next.withCpuAccessSync('write', (cpu) => cpu.bytes[0])).toBe(0)
 })
 
+test('a pool that fills its budget exactly can still replace a buffer', async () => {
+  const { budget, used } = memoryBudget()
+  setMemoryBudget(used + 4096)
+  try {
+    await using buffers = await new SystemHeap().pool({ byteLength: 1, buffers: 1, sharing: 'read-only' })
+    const first = await buffers.acquire()
+    first.freeze()
+    first.close()
+    using next = await buffers.acquire()
+    expect([next.frozen, memoryBudget().used]).toEqual([false, used + 4096])
+  } finally {
+    setMemoryBudget(budget)
+  }
+})
+
 test('a buffer that cannot be replaced is an error for each who waits, and is tried again by the next', async () => {
   const initial = memoryBudget().budget
   await using buffers = await pool(1, 'read-only')
   const first = await buffers.acquire()
   first.freeze()
   const waiting = [buffers.acquire(), buffers.acquire()]
-  setMemoryBudget(memoryBudget().used)
+  setMemoryBudget(memoryBudget().used - 1)
   try {
     first.close()
     for (const promise of waiting) expect(await codeOf(() => promise)).toBe('EDQUOT')
