@@ -3,7 +3,7 @@ import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { exporterCore } from '../dmabuf/export.ts'
 import { abortable } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
-import { charge, refund } from '../memory/budget.ts'
+import { refund, unrefund } from '../memory/budget.ts'
 import { readersOf, storageReplaced } from '../share/readers.ts'
 import { allocateStorage, type HeapSpec } from './heap-storage.ts'
 
@@ -130,7 +130,7 @@ export class PoolState {
       core.storage = { ...old, charged: 0 }
       core.replaceStorage(storage, mapping)
     } catch (error) {
-      charge(old.charged)
+      unrefund(old.charged)
       throw error
     }
     storageReplaced(core)
