@@ -86,6 +86,16 @@ export function admitLeash(fd: number): true | string {
   return true
 }
 
+/**
+ * Closes a stranger's descriptor: at once when it is memory, which no server stands behind, else on another thread.
+ * Whoever receives fast would otherwise have thousands waiting to be closed.
+ */
+export function dismiss(fd: number): void {
+  const facts = inspect(fd)
+  if (typeof facts !== 'number' && facts.seals !== NO_SEALS) addon().close(fd)
+  else addon().closeLater([fd])
+}
+
 /** Checks that the range lies inside the file, by the file's own size. */
 export function checkRange(fd: number, size: number, offset: number, byteLength: number): void {
   if (offset <= size && byteLength <= size - offset) return

@@ -32,7 +32,11 @@ class HolderPort {
     const key = identityKey(facts)
     const known = exporterPort().ownSegment(key) ?? this.#states.get(key)
     if (known !== undefined) {
-      drop('')
+      native.close(stateFd)
+      // The door that is open here already is a socket like any other: closing it asks nobody.
+      const door = doorFd < 0 ? undefined : bindDoor(known.words, doorFd)
+      if (typeof door === 'object' && door.kind === 'door') native.close(doorFd)
+      else if (doorFd >= 0) native.closeLater([doorFd])
       return known
     }
     let opened: ReturnType<typeof openState>

@@ -2,7 +2,7 @@ import { BufferCore } from '../dmabuf/buffer-core.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { StateRecord } from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
-import { type Admitted, admitLeash, admitStorage, dmaBufNames } from '../memory/gate.ts'
+import { type Admitted, admitLeash, admitStorage, dismiss, dmaBufNames } from '../memory/gate.ts'
 import { hasSeals, Seal } from '../memory/seals.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
@@ -86,7 +86,7 @@ export class IncomingHandles {
       // The proof that the sender has it: record and id are no secret, and could name any buffer that ever left.
       if (exporterPort().published(own)?.leash.owns(leash) !== true)
         return 'a handle with the leash of another buffer'
-      native.closeLater([storage])
+      dismiss(storage)
       native.close(leash)
       return own
     }

@@ -81,7 +81,9 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
   readonly #greeting = new Set<Channel>()
   /** Connections that are not given out: being decided on, or without a hello. */
   #entering = 0
-  readonly #stop: () => void
+  readonly #stop = () => this.#close()
+  /** At the end of the process: nobody who waits here is told any more. */
+  readonly #leave = () => this.#removeFile()
   readonly #signal: AbortSignal | undefined
   #closed = false
 
@@ -100,9 +102,8 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     this.#allow = allow
     this.#trust = trust
     this.#signal = signal
-    this.#stop = () => this.#close()
     signal?.addEventListener('abort', this.#stop, { once: true })
-    process.on('exit', this.#stop)
+    process.on('exit', this.#leave)
     this.#poll = new (addon().Poll)(fd, () => this.#accept())
     this.#poll.start(READABLE)
   }
@@ -230,15 +231,19 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     else waiter.resolve(channel)
   }
 
+  #removeFile(): void {
+    const { name } = this.#address
+    if (this.#inode !== undefined && inodeOf(name) === this.#inode) unlinkSync(name)
+  }
+
   #close(): void {
     if (this.#closed) return
     this.#closed = true
     this.#signal?.removeEventListener('abort', this.#stop)
-    process.off('exit', this.#stop)
+    process.off('exit', this.#leave)
     this.#poll.close()
     addon().close(this.#fd)
-    if (this.#inode !== undefined && inodeOf(this.#address.name) === this.#inode)
-      unlinkSync(this.#address.name)
+    this.#removeFile()
     for (const channel of [...this.#ready.splice(0), ...this.#greeting]) void channel.close()
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
   }

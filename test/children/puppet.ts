@@ -1,4 +1,12 @@
-import { Channel, type CpuAccess, connect, type DmaBuf, type JsonLike, SystemHeap } from '../../src/index.ts'
+import {
+  bufinfo,
+  Channel,
+  type CpuAccess,
+  connect,
+  type DmaBuf,
+  type JsonLike,
+  SystemHeap,
+} from '../../src/index.ts'
 
 /**
  * A process (or worker) that does what it is told over its channel: `{ do: name, … }`, answered by `{ done: name, … }`.
@@ -82,6 +90,14 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     const child = spawn('sleep', ['1000'], { stdio: ['ignore', 'ignore', 'ignore', 4], detached: true })
     return [{ pid: child.pid ?? 0 }]
   },
+  /** What an exporter sees of those who hold its first buffer. */
+  holders: () => {
+    const { fd } = first()
+    const found = bufinfo().find((info) => info.fd === fd)?.holders ?? []
+    return [{ holders: found.map(({ pid, openBrackets }) => ({ pid, openBrackets })) }]
+  },
+  /** Leaves with everything open. */
+  leave: (order) => process.exit(Number(order['status'])),
   busy: (order) => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(order['milliseconds']))
     return [{}]
@@ -96,7 +112,8 @@ for await (const { message, buffers } of parent) {
     if (answer !== undefined) await parent.send({ done: name, ...answer[0] }, answer[1])
   } catch (error) {
     const { code = '', message: text } = error as NodeJS.ErrnoException
-    await parent.send({ done: name, code, text })
+    // Whoever gave the order may be gone.
+    await parent.send({ done: name, code, text }).catch(() => {})
   }
   for (const buffer of buffers) if (!held.includes(buffer)) buffer.close()
 }

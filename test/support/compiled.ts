@@ -1,10 +1,11 @@
 import {
+  chmodSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,7 +28,9 @@ export interface Compiled extends Disposable {
 export function compiled(): Compiled {
   const directory = mkdtempSync(join(tmpdir(), 'dmabuf-compiled-'))
   writeFileSync(join(directory, 'package.json'), '{"name":"dmabuf","type":"module"}')
-  symlinkSync(join(root, 'prebuilds'), join(directory, 'prebuilds'))
+  // Copied and readable by everybody: a child may be another user, who cannot look into this project.
+  cpSync(join(root, 'prebuilds'), join(directory, 'prebuilds'), { recursive: true })
+  chmodSync(directory, 0o755)
   for (const folder of ['src', 'test/children']) {
     for (const path of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
       if (!path.endsWith('.ts')) continue

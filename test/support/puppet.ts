@@ -92,8 +92,9 @@ export class WorkerPuppet extends Puppet {
     this.gone = once(worker, 'exit')
   }
 
-  static start(): WorkerPuppet {
-    const { worker, channel } = workerWithChannel(module, { execArgv })
+  /** From the compiled code: a worker of the runner cannot load TypeScript. */
+  static start(from: Compiled): WorkerPuppet {
+    const { worker, channel } = workerWithChannel(from.url('test/children/puppet.ts'))
     return new WorkerPuppet(worker, channel)
   }
 
