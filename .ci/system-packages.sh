@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Compilers, clang-format, and what runs arm64 programs. Asks the network only when something is missing.
+# Compilers, clang-format, what runs arm64 programs, and musl. Asks the network only when something is missing.
 set -euo pipefail
 
-packages=(g++ make python3 git binutils clang-format qemu-user g++-aarch64-linux-gnu)
+packages=(g++ make python3 git binutils clang-format qemu-user g++-aarch64-linux-gnu musl)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

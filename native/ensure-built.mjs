@@ -3,9 +3,10 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { prebuild } from './prebuild.mjs'
 
 const native = new URL('./', import.meta.url)
-const built = newest(new URL(`../prebuilds/${process.platform}-${process.arch}/`, import.meta.url))
+const built = statSync(prebuild, { throwIfNoEntry: false })?.mtimeMs ?? 0
 
 if (process.platform !== 'linux') {
   console.log('dmabuf: the addon is for Linux; nothing to build here')
@@ -16,24 +17,13 @@ if (process.platform !== 'linux') {
   })
 }
 
-/** Time of the newest file in a folder, without build output; 0 for none. */
+/** Time of the newest file in a folder, without build output. */
 function newest(folder) {
-  let latest = 0
-  for (const entry of entries(folder)) {
-    if (entry.isDirectory() && entry.name.startsWith('build')) continue
-    const time = entry.isDirectory()
-      ? newest(new URL(`${entry.name}/`, folder))
-      : statSync(new URL(entry.name, folder)).mtimeMs
-    latest = Math.max(latest, time)
-  }
-  return latest
-}
-
-function entries(folder) {
-  try {
-    return readdirSync(folder, { withFileTypes: true })
-  } catch (error) {
-    if (error.code === 'ENOENT') return []
-    throw error
-  }
+  const times = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => !(entry.isDirectory() && entry.name.startsWith('build')))
+    .map((entry) => {
+      if (entry.isDirectory()) return newest(new URL(`${entry.name}/`, folder))
+      return statSync(new URL(entry.name, folder)).mtimeMs
+    })
+  return Math.max(0, ...times)
 }

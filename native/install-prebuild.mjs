@@ -1,12 +1,9 @@
-// Puts the addon that node-gyp built where the loader looks for it, named after the C library it needs.
+// Puts the addon that node-gyp built where the loader looks for it.
 import { copyFileSync, mkdirSync, renameSync } from 'node:fs'
+import { prebuild } from './prebuild.mjs'
 
-// Asking for the network interfaces can take seconds where name service is slow.
-process.report.excludeNetwork = true
-const libc = process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl'
-const folder = new URL(`../prebuilds/${process.platform}-${process.arch}/`, import.meta.url)
-const fresh = new URL(`dmabuf.${libc}.node.${process.pid}`, folder)
-mkdirSync(folder, { recursive: true })
+const fresh = new URL(`${prebuild.href}.${process.pid}`)
+mkdirSync(new URL('./', prebuild), { recursive: true })
 copyFileSync(new URL('./build/Release/dmabuf.node', import.meta.url), fresh)
 // Writing into the file itself would change the code under processes that run it.
-renameSync(fresh, new URL(`dmabuf.${libc}.node`, folder))
+renameSync(fresh, prebuild)

@@ -58,7 +58,8 @@ bool Locate(napi_env env, Word* word) {
 }
 
 uint32_t Load(const uint32_t* address) {
-  return std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(address)).load(std::memory_order_acquire);
+  // std::atomic_ref, in a way that every C++20 library has and that takes a pointer to const.
+  return __atomic_load_n(address, __ATOMIC_ACQUIRE);
 }
 
 // One writer's word that is odd, or that moved, spoils the copy; the bytes are delivered all the same.

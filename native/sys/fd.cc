@@ -14,6 +14,11 @@
 
 #include "sys/errno.h"
 
+// musl before 1.2.5 leaves statx to the kernel's header; with a later one the two would collide.
+#ifndef STATX_BASIC_STATS
+#include <linux/stat.h>
+#endif
+
 #ifndef F_GET_SEALS
 #define F_GET_SEALS 1034
 #endif

@@ -14,13 +14,15 @@ char __libc_single_threaded = 0;
 
 namespace {
 
-[[noreturn]] void Die(const char* what) {
+[[noreturn, maybe_unused]] void Die(const char* what) {
   std::fprintf(stderr, "dmabuf: %s\n", what);
   std::abort();
 }
 
 }  // namespace
 
+// libc++ needs no help.
+#ifdef __GLIBCXX__
 namespace std {
 
 [[noreturn]] void __throw_bad_alloc() {
@@ -49,6 +51,7 @@ namespace std {
 }
 
 }  // namespace std
+#endif
 
 // Memory from the C library; ASan brings its own pair, which knows more.
 #ifndef __SANITIZE_ADDRESS__

@@ -62,9 +62,7 @@ int Region::Reserve(size_t length, size_t granularity) {
 
 int Region::Watch() {
   slot_ = WatchRange(base_, length_, granularity_, Protection(kind_));
-  if (slot_ == nullptr) return -ENOMEM;
-  madvise(base_, length_, MADV_DONTFORK);
-  return 0;
+  return slot_ == nullptr ? -ENOMEM : 0;
 }
 
 int Region::Map(int fd, uint64_t offset, uint64_t byte_length, MapKind kind, std::shared_ptr<Region>* out) {
@@ -83,6 +81,7 @@ int Region::Map(int fd, uint64_t offset, uint64_t byte_length, MapKind kind, std
   int flags = MAP_FIXED | (kind == MapKind::kPrivate ? MAP_PRIVATE : MAP_SHARED);
   void* mapped = mmap(region->base_, region->length_, Protection(kind), flags, fd, static_cast<off_t>(first));
   if (mapped == MAP_FAILED) return -errno;
+  madvise(region->base_, region->length_, MADV_DONTFORK);
   result = region->Watch();
   if (result == 0) *out = std::move(region);
   return result;
@@ -140,7 +139,8 @@ int Region::Move(std::shared_ptr<Region>* out) {
   if (head < length_) {
     mmap(target->base_ + head, length_ - head, Protection(kind_), kReserved | MAP_FIXED, -1, 0);
   }
-  madvise(target->base_, length_, MADV_DONTFORK);
+  // What was moved is still kept from a fork; new zero pages are not.
+  if (head < length_) madvise(target->base_ + head, length_ - head, MADV_DONTFORK);
   if (was_faulted) MarkFaulted(target->slot_, head);
   Guard();
   *out = std::move(target);
@@ -165,6 +165,7 @@ int Region::Duplicate(uint64_t offset, uint64_t byte_length, std::shared_ptr<Reg
   // An old size of 0 duplicates a shared mapping, also where a seal forbids to map the file once more.
   void* copy = mremap(base_ + first, 0, region->length_, MREMAP_MAYMOVE | MREMAP_FIXED, region->base_);
   if (copy == MAP_FAILED) return -errno;
+  madvise(region->base_, region->length_, MADV_DONTFORK);
   result = region->Watch();
   if (result == 0) *out = std::move(region);
   return result;

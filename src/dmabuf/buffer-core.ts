@@ -1,13 +1,21 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { boolean } from '../internal/validate.ts'
 import { refund } from '../memory/budget.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
 import { checkView, mapStorage } from './views.ts'
-import { RecordFlag, StateRecord, Slot, SLOT_WORDS } from './words.ts'
+import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
+
+// Shared by all buffers, so that making one makes no closures.
+const unmap = (core: BufferCore) => core.unmap()
+const idle = (core: BufferCore) => core.onIdle(core)
+const destroy = (core: BufferCore) => core.destroy()
+const nothing = () => {}
 
 /** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
 export interface HolderInfo {
@@ -37,7 +45,7 @@ let stacks = process.env['DMABUF_STACKS'] === '1'
 
 /** Whether buffers remember the stack that created them, shown by `bufinfo`; also DMABUF_STACKS=1. */
 export function recordStacks(on: boolean): void {
-  stacks = on
+  stacks = boolean('on', on)
 }
 
 export function liveBuffers(): Iterable<BufferCore> {
@@ -66,28 +74,35 @@ export class BufferCore {
   readonly createdAt: string | undefined
   storage: Storage
   /** Bracket words: private to this environment until it is given a slot of a holder segment. */
-  slot: Uint32Array = new Uint32Array(SLOT_WORDS)
-  slotBase = 0
+  slot: Uint32Array
+  slotBase: number
   shared: SharedState | undefined
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
+  /** The program took the descriptor, and may have passed it on. */
+  exposed = false
   destroyed = false
   wrappers = 0
   /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */
   references = 0
 
   /** The last wrapper is gone: by default the views go. */
-  onUnwrapped: (core: BufferCore) => void = (core) => core.unmap()
+  onUnwrapped = unmap
   /** Nothing here needs the buffer any more; somebody elsewhere may. */
-  onUnused: (core: BufferCore) => void = (core) => core.onIdle(core)
+  onUnused = idle
   /** Nobody anywhere needs it: by default it is given back. */
-  onIdle: (core: BufferCore) => void = (core) => core.destroy()
+  onIdle = destroy
   /** Runs inside `destroy`, before the descriptor is closed. */
-  onDestroy: () => void = () => {}
+  onDestroy = nothing
+  /** Runs before the first write bracket is raised, if there is anything to do. */
+  beforeWrite: (() => void) | undefined
 
+  shown: WeakRef<Uint8Array> | undefined
+
+  readonly #privateSlot: number
   #mapping: Mapping | undefined
-  #ranges = new Set<Mapping>()
+  #ranges: Set<Mapping> | undefined
   #brokenSeen = 0
   #uncounted: number
 
@@ -98,6 +113,9 @@ export class BufferCore {
     this.storage = init.storage
     this.#mapping = init.mapping
     this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
+    this.#privateSlot = takePrivateSlot()
+    this.slot = privateWords(this.#privateSlot)
+    this.slotBase = privateBase(this.#privateSlot)
     this.#uncounted = init.storage.byteLength
     addon().adjustExternalMemory(this.#uncounted)
     live.add(this)
@@ -138,12 +156,17 @@ export class BufferCore {
     this.destroyed = true
     live.delete(this)
     this.unmap()
-    this.onDestroy()
-    this.countedByView()
-    addon().close(this.storage.fd)
-    refund(this.storage.charged)
-    if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
-      diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+    try {
+      this.onDestroy()
+    } finally {
+      // The exporter's release() is a stranger's code, and may throw.
+      givePrivateSlot(this.#privateSlot)
+      this.countedByView()
+      addon().close(this.storage.fd)
+      refund(this.storage.charged)
+      if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
+        diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
+      }
     }
   }
 
@@ -157,22 +180,32 @@ export class BufferCore {
   }
 
   get faulted(): boolean {
-    return this.#mapping?.faulted === true || (this.#ranges.size > 0 && [...this.#ranges].some((r) => r.faulted))
+    return (
+      this.#mapping?.faulted === true ||
+      (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+    )
   }
 
   /** A mapping of its own for a range; closed with the last wrapper at the latest. */
   mapRange(offset: number, length: number): Mapping {
+    if (this.isRevoked) throw problem('revoked', { name: this.name })
     checkView(length)
     const mapping = this.#duplicates
       ? this.mapping.duplicate(offset, length)
       : mapStorage(this.storage, offset, length, this.name)
     if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
+    this.#ranges ??= new Set()
     this.#ranges.add(mapping)
     return mapping
   }
 
+  /** Whether a range is still mapped: freeze() and revoke() take it away from under its owner. */
+  hasRange(mapping: Mapping): boolean {
+    return this.#ranges?.has(mapping) === true
+  }
+
   unmapRange(mapping: Mapping): void {
-    this.#ranges.delete(mapping)
+    this.#ranges?.delete(mapping)
     mapping.close()
   }
 
@@ -187,8 +220,9 @@ export class BufferCore {
   }
 
   unmapRanges(): void {
+    if (this.#ranges === undefined) return
     for (const range of this.#ranges) range.close()
-    this.#ranges.clear()
+    this.#ranges = undefined
   }
 
   /** Detaches every view but keeps the pages mapped, at other addresses, for the next use. */
@@ -201,7 +235,7 @@ export class BufferCore {
 
   refresh(): void {
     this.#mapping?.refresh()
-    for (const range of this.#ranges) range.refresh()
+    for (const range of this.#ranges ?? []) range.refresh()
   }
 
   get frozen(): boolean {
@@ -215,16 +249,18 @@ export class BufferCore {
     const refuse = (reason: string) => problem('notFreezable', { name, reason })
     if (this.role !== 'exporter') throw refuse('this process is not its exporter')
     if (storage.sharing !== 'read-only') throw refuse("it is shared as 'writable'")
+    if (storage.charged === 0) throw refuse('its memory was not allocated by this library')
     const open = this.openBrackets
     if (open > 0) throw problem('openBrackets', { name, count: open })
     this.unmapRanges()
     this.#mapping?.close()
     this.#mapping = undefined
+    // Whatever comes of it: the one mapping that could write is gone.
+    this.storage = { ...storage, writable: false }
     const result = addon().addSeals(storage.fd, FROZEN_SEALS)
     // Another mapping is still there: memory transferred away with its ArrayBuffer.
     if (result === -errno.EBUSY) throw refuse('its memory is still mapped for writing in this process')
     if (result < 0) throw systemError(result, 'fcntl', `sealing buffer ${name}`)
-    this.storage = { ...storage, writable: false }
   }
 
   /** New storage under the same buffer; the old one is closed. Only while nobody uses it. */
@@ -261,27 +297,35 @@ export class BufferCore {
 
   /** B1 of the protocol: the bracket is visible to the exporter before anything else is looked at. */
   raise(writes: boolean): void {
+    if (writes && this.beforeWrite !== undefined) this.beforeWrite()
     const { slot, slotBase: base } = this
-    if (Atomics.add(slot, base + Slot.count, 1) >= limits.maxOpenBrackets) {
-      Atomics.sub(slot, base + Slot.count, 1)
+    if (Atomics.add(slot, base, 1) >= limits.maxOpenBrackets) {
+      Atomics.sub(slot, base, 1)
       throw problem('tooManyBrackets', { name: this.name, count: limits.maxOpenBrackets })
     }
-    if (writes && Atomics.add(slot, base + Slot.writers, 1) === 0) this.#turnSequence()
+    // Only its own writer and, after that one's death, the exporter look at this word: no order is needed.
+    if (writes && slot[base + Slot.writers]!++ === 0) this.#turnSequence()
   }
 
   /** E1: everything written inside the bracket is visible before the bracket is seen to end. */
   lower(writes: boolean): void {
     const { slot, slotBase: base } = this
-    if (writes && Atomics.sub(slot, base + Slot.writers, 1) === 1) this.#turnSequence()
-    Atomics.sub(slot, base + Slot.count, 1)
+    if (writes && --slot[base + Slot.writers]! === 0) this.#turnSequence()
+    Atomics.sub(slot, base, 1)
   }
 
   /** Odd from the first write bracket to the end of the last one, however many overlap. */
   #turnSequence(): void {
-    Atomics.add(this.slot, this.slotBase + Slot.writeSequence, 1)
     if (this.role === 'exporter' && this.shared !== undefined) {
       Atomics.add(this.shared.words, this.shared.base + StateRecord.writeSequence, 1)
-    }
+    } else Atomics.add(this.slot, this.slotBase + Slot.writeSequence, 1)
+  }
+
+  /** Gives the brackets another place to be counted in; those that are open are taken along. */
+  moveSlot(words: Uint32Array, base: number): void {
+    for (let word = 0; word < SLOT_WORDS; word++) words[base + word] = this.slot[this.slotBase + word] ?? 0
+    this.slot = words
+    this.slotBase = base
   }
 
   /** Whether a writer died inside its bracket since the last time this was asked. */
@@ -290,7 +334,8 @@ export class BufferCore {
     if (shared === undefined) return false
     let broken = Atomics.load(shared.words, shared.base + StateRecord.broken)
     // A dead exporter cannot count itself: its own sequence word has stayed odd.
-    if (!shared.exporterAlive) broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
+    if (!shared.exporterAlive)
+      broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
     if (broken === this.#brokenSeen) return false
     this.#brokenSeen = broken
     return true
@@ -310,16 +355,20 @@ export class BufferCore {
 
   /**
    * The sequence words of everybody who can write, or `undefined` when some are out of reach: many may write
-   * memory that is shared as writable, and a plain peer has no sequence word at all.
+   * memory that is shared as writable, and a plain peer (or whoever got the descriptor) has no sequence word at all.
+   * Empty for memory that nobody can write.
    */
   get writerSequences(): SequenceWord[] | undefined {
     const { shared } = this
-    const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
     if (this.storage.kind === 'memfd' && !this.storage.writable && this.frozen) return []
-    if (this.role === 'exporter') {
-      return this.storage.sharing === 'read-only' || shared === undefined ? [own] : undefined
+    // Memory that was not allocated here had a life before, and may have writers from then.
+    if (this.role === 'exporter' && this.storage.charged === 0) return undefined
+    if (shared === undefined) {
+      const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
+      const alone = this.storage.sharing === 'read-only' || !this.exposed
+      return this.role === 'exporter' && alone ? [own] : undefined
     }
-    if (this.storage.sharing !== 'read-only' || shared === undefined) return undefined
+    if (this.storage.sharing !== 'read-only') return undefined
     return [{ words: shared.words, index: shared.base + StateRecord.writeSequence }]
   }
 }

@@ -1,12 +1,13 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { boolean, bytes as checkBytes, options, range } from '../internal/validate.ts'
+import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
+import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
-import type { Lease } from './lease.ts'
-import { fitsView, viewOf } from './views.ts'
+import type { Tether } from './tether.ts'
+import { fitsView, viewOf, wholeView } from './views.ts'
 
 /** How often a verified copy is tried again before `EAGAIN`. */
 const COPY_ATTEMPTS = 16
@@ -32,7 +33,8 @@ export interface Copy {
   readonly verified: boolean
 }
 
-const copyOptions = ['offset', 'length', 'into', 'verified'] as const
+const textOptionNames = ['offset', 'length', 'verified'] as const
+const copyOptions = [...textOptionNames, 'into'] as const
 
 /**
  * An open bracket: between `beginCpuAccess` and `end()` the CPU may look at the memory (and store into it, in a
@@ -46,9 +48,8 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   readonly length: number
   /** A writer died inside its bracket since this process last began one: contents may be half old, half new. */
   readonly interrupted: boolean
-  readonly #lease: Lease
-  readonly #token: object
-  readonly #whole: () => Uint8Array
+  readonly #core: BufferCore
+  readonly #tether: Tether
   #range: Mapping | undefined
   #bytes: Uint8Array | undefined
   #ended = false
@@ -59,21 +60,19 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     offset: number,
     length: number,
     interrupted: boolean,
-    lease: Lease,
-    token: object,
-    whole: () => Uint8Array,
+    core: BufferCore,
+    tether: Tether,
   ) {
     this.access = access
     this.offset = offset
     this.length = length
     this.interrupted = interrupted
-    this.#lease = lease
-    this.#token = token
-    this.#whole = whole
+    this.#core = core
+    this.#tether = tether
   }
 
   get ended(): boolean {
-    return this.#ended || this.#lease.closed
+    return this.#ended || this.#tether.lease.closed
   }
 
   /**
@@ -85,15 +84,19 @@ export class CpuAccess implements Disposable, AsyncDisposable {
    */
   get bytes(): Uint8Array {
     this.#check()
-    if (this.#bytes !== undefined) return this.#bytes
-    const { core } = this.#lease
+    // Of length 0 when its memory was transferred away: then it is asked for again, which says so.
+    if (this.#bytes !== undefined && this.#bytes.length === this.length) return this.#bytes
+    if (this.length === 0) return new Uint8Array()
+    const core = this.#core
     if (fitsView(core.storage.byteLength)) {
-      const whole = this.#whole()
+      const whole = wholeView(core, this.#tether)
       const all = this.offset === 0 && this.length === whole.length
       this.#bytes = all ? whole : whole.subarray(this.offset, this.offset + this.length)
     } else {
       this.#range = core.mapRange(this.offset, this.length)
-      this.#bytes = viewOf(this.#range, this.#token, core.name)
+      // Held by this view too, for longer than the wrapper perhaps.
+      this.#tether.reusable = false
+      this.#bytes = viewOf(this.#range, this.#tether, core.name)
     }
     return this.#bytes
   }
@@ -114,16 +117,19 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     }
     const target = into.length === length ? into : into.subarray(0, length)
     const verified = this.#copyTo(target, offset)
-    if (must && !verified) throw problem('unverified', { name: this.#lease.core.name })
+    if (must && !verified) throw problem('unverified', { name: this.#core.name })
     return { bytes: target, verified }
   }
 
   /** The text in the range, decoded from a private copy. */
   text(encoding: BufferEncoding = 'utf8', textOptions?: Omit<CopyOptions, 'into'>): string {
+    this.#check()
     if (!Buffer.isEncoding(encoding)) {
-      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received: String(encoding) })
+      const received = shown(encoding)
+      throw problem('argument', { what: 'encoding', expected: 'an encoding of Buffer', received })
     }
-    const { bytes } = this.copy(textOptions)
+    // No `into` here: it could name live memory, and that must not be decoded.
+    const { bytes } = this.copy(options('text', textOptions, textOptionNames))
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding)
   }
 
@@ -132,9 +138,9 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (this.#ended) return
     this.#ended = true
     this.#bytes = undefined
-    const lease = this.#lease
+    const { lease } = this.#tether
     if (lease.closed) return
-    const { core } = lease
+    const core = this.#core
     if (this.#range !== undefined) core.unmapRange(this.#range)
     lease.lower(this.access !== 'read')
     if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
@@ -152,7 +158,8 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   }
 
   #copyTo(target: Uint8Array, offset: number): boolean {
-    const { core } = this.#lease
+    if (target.length === 0) return true
+    const core = this.#core
     const sequences = core.writerSequences
     const whole = fitsView(core.storage.byteLength)
     if (!whole) void this.bytes
@@ -163,12 +170,15 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       if (result === -errno.EFAULT || mapping.faulted) throw problem('truncated', { name: core.name })
       if (result < 0) throw systemError(result, 'copyOut', `copying buffer ${core.name}`)
       if (sequences === undefined) return false
-      if (result === 1) return true
+      // Without a single writer left there is no word to watch, and nothing that could change.
+      if (result === 1 || sequences.length === 0) return true
     }
     return false
   }
 
   #check(): void {
-    if (this.ended) throw problem('endedAccess', { name: this.#lease.core.name })
+    const core = this.#core
+    if (this.ended) throw problem('endedAccess', { name: core.name })
+    if (core.isRevoked) throw problem('revoked', { name: core.name })
   }
 }

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
-import { abortSignal, boolean, callable, options, range } from '../internal/validate.ts'
+import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
 import type { Sharing } from '../memory/seals.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
 import type { BufferCore } from './buffer-core.ts'
@@ -9,9 +9,8 @@ import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
-import { closeWithToken, forgetToken, Lease } from './lease.ts'
 import { MappedRange } from './mapped-range.ts'
-import { viewOf } from './views.ts'
+import { type Tether, tie, untie } from './tether.ts'
 
 const mapOptions = ['offset', 'length'] as const
 const none: AccessOptions = Object.freeze({})
@@ -28,27 +27,24 @@ export let coreOf: (buffer: DmaBuf) => BufferCore
  * drivers/dma-buf/dma-buf.c.
  */
 export class DmaBuf implements Disposable, AsyncDisposable {
-  readonly #lease: Lease
-  /** Reachable from the wrapper and from its memory; when it is collected, the lease is closed. */
-  readonly #token: object = {}
-  #bytes: Uint8Array | undefined
-  readonly #whole = () => this.#view()
+  readonly #core: BufferCore
+  /** Undefined once closed. */
+  #tether: Tether | undefined
 
   static {
     coreOf = (buffer) => {
-      if (typeof buffer !== 'object' || buffer === null || !(#lease in buffer)) {
+      if (typeof buffer !== 'object' || buffer === null || !(#core in buffer)) {
         throw problem('receiver', { what: 'a DmaBuf' })
       }
-      if (buffer.#lease.closed) throw problem('closedBuffer', { name: buffer.name })
-      return buffer.#lease.core
+      return buffer.#open()
     }
   }
 
   /** @internal */
   constructor(core: BufferCore, key: symbol) {
     if (key !== making) throw problem('receiver', { what: 'DmaBuf.fromFd, DmaBuf.export or an exporter' })
-    this.#lease = new Lease(core)
-    closeWithToken(this.#token, this.#lease)
+    this.#core = core
+    this.#tether = tie(core)
   }
 
   /**
@@ -67,39 +63,41 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   get name(): string {
-    return this.#lease.core.name
+    return this.#core.name
   }
 
   /** The size asked for, in bytes; the storage behind it is whole pages. */
   get byteLength(): number {
-    return this.#lease.core.storage.byteLength
+    return this.#core.storage.byteLength
   }
 
   /** The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. */
   get fd(): number {
-    return this.#open().storage.fd
+    const core = this.#open()
+    core.exposed = true
+    return core.storage.fd
   }
 
   /** Byte of `fd` at which the buffer begins. */
   get offset(): number {
-    return this.#lease.core.storage.offset
+    return this.#core.storage.offset
   }
 
   get exporterName(): string {
-    return this.#lease.core.exporterName
+    return this.#core.exporterName
   }
 
   get sharing(): Sharing {
-    return this.#lease.core.storage.sharing
+    return this.#core.storage.sharing
   }
 
   /** `'exporter'` in the environment that exported the buffer, `'holder'` in every other one. */
   get role(): 'exporter' | 'holder' {
-    return this.#lease.core.role
+    return this.#core.role
   }
 
   get closed(): boolean {
-    return this.#lease.closed
+    return this.#tether === undefined
   }
 
   /** Nobody can write any more, which the kernel vouches for (F_SEAL_WRITE): its memory may be parsed in place. */
@@ -109,7 +107,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   /** The exporter has revoked the buffer: no new access begins. */
   get revoked(): boolean {
-    return this.#lease.core.isRevoked
+    return this.#core.isRevoked
   }
 
   /** JavaScript sees the shared pages themselves. */
@@ -154,14 +152,17 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       const opts = options('beginCpuAccess', accessOpts, accessOptions)
       ;({ offset, length } = range('access', length, opts.offset, opts.length))
       strict = boolean('strict', opts.strict ?? false)
+      abortSignal('signal', opts.signal)
     }
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
-    const lease = this.#lease
-    lease.raise(writes)
+    const tether = this.#tether as Tether
+    const { lease } = tether
+    lease.raise(core, writes)
     let interrupted: boolean
     try {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
-      if (core.faulted) throw problem('truncated', { name: core.name })
+      // Sealed memory cannot be truncated, so there is nothing to ask for.
+      if (core.storage.kind !== 'memfd' && core.faulted) throw problem('truncated', { name: core.name })
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
@@ -172,7 +173,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (diagnostics.cpuBegin.hasSubscribers) {
       diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
     }
-    return new CpuAccess(access, offset, length, interrupted, lease, this.#token, this.#whole)
+    return new CpuAccess(access, offset, length, interrupted, core, tether)
   }
 
   /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */
@@ -206,14 +207,17 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     const core = this.#open()
     const opts = options('map', mapOpts, mapOptions)
     const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
-    return new MappedRange(offset, length, core.mapRange(offset, length), this.#lease, this.#token)
+    integer('map length', length, 1)
+    const tether = this.#tether as Tether
+    const mapping = core.mapRange(offset, length)
+    // The range has it too, for longer than this wrapper perhaps.
+    tether.reusable = false
+    return new MappedRange(offset, length, mapping, core, tether)
   }
 
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */
   freeze(): void {
-    const core = this.#open()
-    this.#bytes = undefined
-    core.freeze()
+    this.#open().freeze()
   }
 
   /**
@@ -232,16 +236,15 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     }
     core.revoked = true
     core.shared?.revoke()
-    this.#bytes = undefined
     core.unmap()
   }
 
   /** Ends open accesses, detaches the views when this is the last wrapper, lets go of the memory. Idempotent. */
   close(): void {
-    if (this.#lease.closed) return
-    forgetToken(this.#lease)
-    this.#bytes = undefined
-    this.#lease.close()
+    const tether = this.#tether
+    if (tether === undefined) return
+    this.#tether = undefined
+    untie(tether)
   }
 
   [Symbol.dispose](): void {
@@ -253,19 +256,8 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   #open(): BufferCore {
-    const { core, closed } = this.#lease
-    if (closed) throw problem('closedBuffer', { name: core.name })
-    return core
-  }
-
-  /** Cached here and not in the inner buffer: there it would keep its own token alive for ever. */
-  #view(): Uint8Array {
-    const cached = this.#bytes
-    if (cached !== undefined && cached.length > 0) return cached
-    const { core } = this.#lease
-    this.#bytes = viewOf(core.mapping, this.#token, core.name)
-    core.countedByView()
-    return this.#bytes
+    if (this.#tether === undefined) throw problem('closedBuffer', { name: this.#core.name })
+    return this.#core
   }
 }
 

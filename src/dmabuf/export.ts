@@ -24,7 +24,7 @@ const exportOptions = ['exporterName', 'ops', 'fd', 'byteLength', 'offset', 'nam
 
 /** Checks an export as `dma_buf_export()` does and makes the inner buffer. */
 export function exportCore(info: ExportInfo): BufferCore {
-  const fd = integer('fd', info?.fd, 0)
+  const fd = integer('fd', info?.fd, 0, 2 ** 31 - 1)
   const native = addon()
   native.adopt(fd)
   try {
@@ -36,7 +36,8 @@ export function exportCore(info: ExportInfo): BufferCore {
     const offset = integer('offset', info.offset ?? 0, 0)
     const admitted = admitOwn(fd)
     checkRange(fd, admitted.facts.size, offset, byteLength)
-    const readOnly = hasSeals(admitted.facts.seals, Seal.futureWrite) || hasSeals(admitted.facts.seals, Seal.write)
+    const readOnly =
+      hasSeals(admitted.facts.seals, Seal.futureWrite) || hasSeals(admitted.facts.seals, Seal.write)
     return exporterCore({
       name: text('name', info.name ?? '', limits.maxNameBytes),
       exporterName,

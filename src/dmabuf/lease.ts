@@ -1,51 +1,60 @@
 import type { BufferCore } from './buffer-core.ts'
+import { endKernelSync } from './kernel-sync.ts'
 
 /**
- * One wrapper's share in its buffer. It outlives the wrapper: the finalization registry holds it, so that what
- * the wrapper has left open (itself, its brackets) is closed when the collector took it.
+ * One wrapper's share in its buffer. It outlives the wrapper: the finalization registry holds it, so that what the
+ * wrapper has left open (itself, its brackets) is closed when the collector took it.
  */
 export class Lease {
-  closed = false
-  /** Keeps this lease from being collected while its wrapper or its memory is reachable. */
+  #core: BufferCore | undefined
   #readers = 0
   #writers = 0
-  readonly core: BufferCore
 
-  constructor(core: BufferCore) {
-    this.core = core
-    core.wrap()
+  get closed(): boolean {
+    return this.#core === undefined
   }
 
-  raise(writes: boolean): void {
-    this.core.raise(writes)
+  /** Accesses that were begun and not ended. */
+  get open(): number {
+    return this.#readers + this.#writers
+  }
+
+  take(core: BufferCore): void {
+    core.wrap()
+    this.#core = core
+  }
+
+  raise(core: BufferCore, writes: boolean): void {
+    core.raise(writes)
     if (writes) this.#writers++
     else this.#readers++
   }
 
   lower(writes: boolean): void {
-    if (this.closed) return
+    const core = this.#core
+    if (core === undefined) return
     if (writes) this.#writers--
     else this.#readers--
-    this.core.lower(writes)
+    core.lower(writes)
   }
 
   /** Ends what is open, then lets go of the buffer. Idempotent. */
-  close(collected = false): void {
-    if (this.closed) return
+  close(collected: boolean): void {
+    const core = this.#core
+    if (core === undefined) return
+    if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     while (this.#writers > 0) this.lower(true)
     while (this.#readers > 0) this.lower(false)
-    this.closed = true
-    this.core.unwrap(collected)
+    this.#core = undefined
+    core.unwrap(collected)
   }
 }
 
-const registry = new FinalizationRegistry<Lease>((lease) => lease.close(true))
-
-/** Closes the lease when `token` has been collected. */
-export function closeWithToken(token: object, lease: Lease): void {
-  registry.register(token, lease, lease)
-}
-
-export function forgetToken(lease: Lease): void {
-  registry.unregister(lease)
+/** The kernel does not count brackets: one end gives the memory back to the devices. */
+function endOpen(core: BufferCore, wrote: boolean): void {
+  try {
+    endKernelSync(core.storage.fd, wrote ? 'read-write' : 'read', core.name)
+  } catch {
+    // The descriptor is closed next, whatever its driver says.
+  }
 }

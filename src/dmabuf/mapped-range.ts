@@ -1,45 +1,53 @@
 import { problem } from '../internal/errors.ts'
 import type { Mapping } from '../native/addon.ts'
-import type { Lease } from './lease.ts'
+import type { BufferCore } from './buffer-core.ts'
+import type { Tether } from './tether.ts'
 import { viewOf } from './views.ts'
 
 /**
  * A mapping of its own of part of a buffer: for buffers larger than one ArrayBuffer can show, and for looking at
  * a part without mapping the rest. Brackets are the buffer's: hold one while you look. Closed by `close()`,
- * `using`, or with the buffer.
+ * `using`, or with the buffer; also when the buffer is frozen or revoked.
  */
 export class MappedRange implements Disposable {
   /** First byte in the buffer. */
   readonly offset: number
   readonly byteLength: number
-  readonly #lease: Lease
-  readonly #token: object
+  readonly #core: BufferCore
+  readonly #tether: Tether
   #mapping: Mapping | undefined
 
   /** @internal */
-  constructor(offset: number, byteLength: number, mapping: Mapping, lease: Lease, token: object) {
+  constructor(offset: number, byteLength: number, mapping: Mapping, core: BufferCore, tether: Tether) {
     this.offset = offset
     this.byteLength = byteLength
     this.#mapping = mapping
-    this.#lease = lease
-    this.#token = token
+    this.#core = core
+    this.#tether = tether
   }
 
   get closed(): boolean {
-    return this.#mapping === undefined || this.#lease.closed
+    return this.#open === undefined
   }
 
   /** The live memory of the range, as raw as `CpuAccess.bytes`; of length 0 after close. */
   get bytes(): Uint8Array {
-    const { core } = this.#lease
-    if (this.#mapping === undefined || this.#lease.closed) throw problem('closedBuffer', { name: core.name })
-    return viewOf(this.#mapping, this.#token, core.name)
+    const { name } = this.#core
+    const mapping = this.#open
+    if (mapping === undefined) throw problem('closedRange', { name })
+    return viewOf(mapping, this.#tether, name)
   }
 
   /** Detaches the view and gives the addresses up. Idempotent. */
   close(): void {
-    if (this.#mapping !== undefined && !this.#lease.closed) this.#lease.core.unmapRange(this.#mapping)
+    if (this.#mapping !== undefined && !this.#tether.lease.closed) this.#core.unmapRange(this.#mapping)
     this.#mapping = undefined
+  }
+
+  get #open(): Mapping | undefined {
+    const mapping = this.#mapping
+    if (mapping === undefined || this.#tether.lease.closed) return undefined
+    return this.#core.hasRange(mapping) ? mapping : undefined
   }
 
   [Symbol.dispose](): void {

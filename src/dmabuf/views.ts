@@ -1,21 +1,9 @@
 import { constants } from 'node:buffer'
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { type Mapping, MapKind } from '../native/addon.ts'
+import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Storage } from './storage.ts'
-
-/**
- * Keeps a buffer open while JavaScript holds its memory: an ArrayBuffer keeps the tokens of the wrappers that gave
- * it out, and only when a token is gone does the collector close that wrapper. (A WeakMap's value lives no
- * longer than its key.)
- */
-const tokens = new WeakMap<ArrayBuffer, Set<object>>()
-
-function keep(view: ArrayBuffer, token: object): void {
-  const held = tokens.get(view)
-  if (held === undefined) tokens.set(view, new Set([token]))
-  else held.add(token)
-}
+import { keep, type Tether } from './tether.ts'
 
 /** Maps a range of storage for JavaScript: shared, or private where a stray store must not kill the process. */
 export function mapStorage(storage: Storage, offset: number, length: number, name: string): Mapping {
@@ -27,16 +15,25 @@ export function mapStorage(storage: Storage, offset: number, length: number, nam
   throw systemError(mapping, 'mmap', `mapping buffer ${name}`)
 }
 
-/** The bytes of a mapping; `token` keeps its buffer open as long as they are reachable. */
-export function viewOf(mapping: Mapping, token: object, name: string): Uint8Array {
+/** The bytes of a mapping, which keep its buffer open as long as they are reachable. */
+export function viewOf(mapping: Mapping, tether: Tether, name: string): Uint8Array {
   const view = mapping.view()
   if (typeof view !== 'number') {
-    keep(view, token)
+    keep(view, tether)
     return new Uint8Array(view)
   }
   if (view === -errno.EBUSY) throw problem('movedAway', { name })
   if (view === -errno.ENOTSUP) throw problem('noZeroCopy', {})
   throw systemError(view, 'mmap', `showing buffer ${name}`)
+}
+
+/** What {@link wholeView} needs of an inner buffer. */
+interface WholeBuffer {
+  readonly mapping: Mapping
+  readonly name: string
+  /** The view that another wrapper shows, if it is still there. */
+  shown: WeakRef<Uint8Array> | undefined
+  countedByView(): void
 }
 
 /** Whether one ArrayBuffer can show this many bytes on this Node. */
@@ -46,4 +43,22 @@ export function fitsView(bytes: number): boolean {
 
 export function checkView(bytes: number): void {
   if (!fitsView(bytes)) throw problem('tooLargeForView', { bytes, limit: constants.MAX_LENGTH })
+}
+
+/** The whole of a buffer, the same view as long as its wrapper is open. */
+export function wholeView(core: WholeBuffer, tether: Tether): Uint8Array {
+  const cached = tether.bytes
+  // Of length 0 when it was detached: frozen, revoked.
+  if (cached !== undefined && cached.length > 0) return cached
+  // Whoever still holds the empty one has the tether by it.
+  if (cached !== undefined) tether.reusable = false
+  const shown = core.shown?.deref()
+  const bytes = shown !== undefined && shown.length > 0 ? shown : viewOf(core.mapping, tether, core.name)
+  if (bytes === shown) keep(bytes.buffer as ArrayBuffer, tether)
+  else {
+    core.countedByView()
+    core.shown = new WeakRef(bytes)
+  }
+  tether.bytes = bytes
+  return bytes
 }

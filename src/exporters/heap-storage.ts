@@ -1,6 +1,6 @@
 import type { Storage } from '../dmabuf/storage.ts'
 import { mapStorage } from '../dmabuf/views.ts'
-import { checked, problem, systemError } from '../internal/errors.ts'
+import { checked, errno, problem, systemError } from '../internal/errors.ts'
 import { charge, refund } from '../memory/budget.ts'
 import { createMemfd, type HugePages, storageBytes } from '../memory/memfd.ts'
 import { READ_ONLY_SEALS, type Sharing, WRITABLE_SEALS } from '../memory/seals.ts'
@@ -54,7 +54,7 @@ export function allocateStorage(spec: HeapSpec): HeapStorage {
 }
 
 function checkPrefault(result: number, bytes: number): void {
-  if (result === -12) throw problem('memory', { bytes }, { result, syscall: 'madvise' })
+  if (result === -errno.ENOMEM) throw problem('memory', { bytes }, { result, syscall: 'madvise' })
   // Kernels before 5.14 do not know it; the pages then come at first touch.
-  if (result < 0 && result !== -22) throw systemError(result, 'madvise', 'prefaulting memory')
+  if (result < 0 && result !== -errno.EINVAL) throw systemError(result, 'madvise', 'prefaulting memory')
 }

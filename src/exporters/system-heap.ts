@@ -76,6 +76,8 @@ function specOf(byteLength: unknown, opts: AllocateOptions): HeapSpec {
     sharing: oneOf('sharing', opts.sharing ?? 'writable', ['writable', 'read-only']),
     prefault: boolean('prefault', opts.prefault ?? false),
     hugePages:
-      opts.hugePages === undefined ? undefined : oneOf('hugePages', opts.hugePages, ['transparent', '2MiB', '1GiB']),
+      opts.hugePages === undefined
+        ? undefined
+        : oneOf('hugePages', opts.hugePages, ['transparent', '2MiB', '1GiB']),
   }
 }

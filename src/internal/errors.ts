@@ -65,7 +65,11 @@ export function problem<Name extends ProblemName>(
 ): DmaBufError {
   const { code: fixed, text, remedy } = problems[name]
   const code = fixed === 'errno' ? codeOf(context.result ?? 0) : fixed
-  const filled = text.replace(/\{(\w+)\}/g, (_, key: string) => String((values as Record<string, Value>)[key]))
+  const filled = text.replace(/\{(\w+)\}/g, (_, key: string) => {
+    const value = String((values as Record<string, Value>)[key])
+    // Most buffers have no name, and the sentence must still be one.
+    return value === '' ? '(unnamed)' : value
+  })
   const { result, syscall } = context
   return new DmaBufError({
     code,

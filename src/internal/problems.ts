@@ -28,7 +28,8 @@ export const problems = {
   receiver: {
     code: 'EINVAL',
     text: '{what} was expected, but the value was not made by this library',
-    cause: 'A method was called on, or given, an object of another kind (or of a second copy of the package).',
+    cause:
+      'A method was called on, or given, an object of another kind (or of a second copy of the package).',
     remedy: 'Pass the object that the library returned; check that only one copy of dmabuf is installed.',
   },
   aborted: {
@@ -53,38 +54,49 @@ export const problems = {
     code: 'ERR_DMABUF_NO_ADDON',
     text: 'no native addon fits this machine: {diagnosis}',
     cause: 'None of the prebuilt binaries could be loaded here.',
-    remedy: 'Build it here: npm run build:native in the package folder (needs python3, make and a C++20 compiler).',
+    remedy:
+      'Build it in the package folder: npm install --ignore-scripts && npm run build:native (python3, make, a C++20 compiler).',
   },
   system: {
     code: 'errno',
     text: '{what} failed',
     cause: 'The kernel refused a system call.',
-    remedy: 'Look the errno up in the manual page of the system call named in `error.syscall`.',
+    remedy:
+      'The manual page of the call in `error.syscall` explains the code; `npx dmabuf doctor` tells what this machine lacks.',
   },
   descriptors: {
     code: 'errno',
     text: '{what} failed: this process may not have more open files',
     cause: 'The descriptor table of the process (RLIMIT_NOFILE) or of the system is full.',
-    remedy: 'Close buffers and channels that are no longer used, or raise the limit (ulimit -n).',
+    remedy:
+      'Close buffers and channels that are no longer used (bufinfo() lists the buffers), or raise the limit (ulimit -n).',
   },
   memory: {
     code: 'errno',
     text: 'allocating {bytes} bytes of shared memory failed',
     cause: 'There is not enough memory (or none of the huge pages asked for) at this moment.',
-    remedy: 'Close buffers, ask for less, or reserve huge pages (/proc/sys/vm/nr_hugepages).',
+    remedy:
+      'Close buffers (`npx dmabuf list` shows who has them), ask for less, or reserve huge pages (/proc/sys/vm/nr_hugepages).',
   },
   budget: {
     code: 'EDQUOT',
     text: 'allocating {bytes} bytes would exceed the memory budget: {used} of {budget} bytes are in use',
     cause:
       'The byte budget bounds what this process exports, buffers that wait for the garbage collector included, because running into the memory limit of a container is a kill, not an error.',
-    remedy: 'Close buffers as soon as they are done with, or raise the budget with setMemoryBudget(bytes).',
+    remedy:
+      'Close buffers as soon as they are done with (bufinfo() lists them), or raise the budget with setMemoryBudget(bytes).',
   },
   closedBuffer: {
     code: 'EBADF',
     text: 'buffer {name} is closed',
     cause: 'close() was called, or the `using` block of the buffer has ended.',
     remedy: 'Use a buffer only before its close(); the receiver of a message owns its buffers.',
+  },
+  closedRange: {
+    code: 'EBADF',
+    text: 'this mapped range of buffer {name} is closed',
+    cause: 'close() was called on the range or its buffer, or the buffer was frozen or revoked.',
+    remedy: 'Map the range again: map({ offset, length }).',
   },
   endedAccess: {
     code: 'EBADF',
@@ -94,14 +106,14 @@ export const problems = {
   },
   openBrackets: {
     code: 'EBUSY',
-    text: 'buffer {name} has {count} open CPU accesses',
-    cause: 'The operation needs that no bracket of this process is open.',
+    text: 'buffer {name} cannot be frozen while {count} CPU accesses are open',
+    cause: 'Freezing gives up the writable mapping, which a bracket of this process may be using.',
     remedy: 'End every access first.',
   },
   tooManyBrackets: {
     code: 'EOVERFLOW',
     text: 'buffer {name} has {count} open CPU accesses, which is the limit',
-    cause: 'Brackets were begun and never ended.',
+    cause: 'Brackets of this process were begun and never ended.',
     remedy: 'End each access: `using cpu = …`, or withCpuAccess, ends it whatever happens.',
   },
   revoked: {
@@ -156,13 +168,15 @@ export const problems = {
     code: 'EAGAIN',
     text: 'the copy of buffer {name} could not be verified',
     cause: 'A writer was writing at the same time, or its sequence word is out of reach.',
-    remedy: "Copy again later; only copies of memory with a single writer (sharing: 'read-only') can be verified.",
+    remedy:
+      "Copy again later; only copies of memory with a single writer (sharing: 'read-only') can be verified.",
   },
   unsealed: {
     code: 'EPERM',
     text: 'descriptor {fd} is memory that may still shrink',
     cause: 'Without F_SEAL_SHRINK and F_SEAL_SEAL another process can truncate the file under its readers.',
-    remedy: "Seal it, or say DmaBuf.fromFd(fd, { trust: 'unsealed' }) when you trust whoever has it.",
+    remedy:
+      "Seal it (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), or say { trust: 'unsealed' } when you trust whoever has it.",
   },
   notMemory: {
     code: 'EINVAL',
@@ -185,14 +199,16 @@ export const problems = {
   closedChannel: {
     code: 'EPIPE',
     text: 'the channel is closed: {reason}',
-    cause: 'close() was called, the peer has closed or died, or it broke the protocol.',
+    cause:
+      'close() was called here; or the peer has closed, died, broken the protocol, or turned this process away.',
     remedy: 'Await channel.closed to see why; connect anew.',
   },
   protocol: {
     code: 'EPROTO',
     text: 'the peer broke the protocol: {what}',
     cause: 'The other side is no dmabuf peer, another version, or hostile.',
-    remedy: 'Check what is connected there; docs/protocol.md says what is expected.',
+    remedy:
+      'Check what is connected there and its release of dmabuf; docs/protocol.md says what is expected.',
   },
   version: {
     code: 'EPROTONOSUPPORT',
@@ -241,13 +257,15 @@ export const problems = {
     code: 'errno',
     text: 'connecting to {address} failed',
     cause: 'Nobody listens there, or permission is lacking.',
-    remedy: 'Check that the server runs, and the mode of its socket file.',
+    remedy:
+      'ENOENT and ECONNREFUSED: start the server first. EACCES: listen(path, { mode: 0o660 }) lets its group in, too.',
   },
   noParent: {
     code: 'ENOTCONN',
-    text: 'this {what} was not started with a channel',
+    text: 'this {what} was started without a channel, or has taken it already',
     cause: 'Channel.parent() works in a child of forkWithChannel() or workerWithChannel(), once.',
-    remedy: 'Start it with one of these, or pass a descriptor and use Channel.fromFd().',
+    remedy:
+      'Start it with one of these and call Channel.parent() once; else pass a descriptor and use Channel.fromFd().',
   },
   poolBuffer: {
     code: 'EINVAL',

@@ -25,7 +25,8 @@ function expected(what: string, expectation: string, value: unknown): never {
 
 /** An integer in [least, most]. */
 export function integer(what: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most)
+    return value
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
   return expected(what, `an integer ${range}`, value)
 }
@@ -34,7 +35,11 @@ export function boolean(what: string, value: unknown): boolean {
   return typeof value === 'boolean' ? value : expected(what, 'a boolean', value)
 }
 
-export function oneOf<const Choice extends string>(what: string, value: unknown, choices: readonly Choice[]): Choice {
+export function oneOf<const Choice extends string>(
+  what: string,
+  value: unknown,
+  choices: readonly Choice[],
+): Choice {
   if (choices.includes(value as Choice)) return value as Choice
   return expected(what, choices.map((choice) => `'${choice}'`).join(' or '), value)
 }

@@ -28,6 +28,11 @@ export function charge(bytes: number): void {
   used += bytes
 }
 
+/** Takes back what was refunded a moment ago, whatever the budget is by now. */
+export function unrefund(bytes: number): void {
+  used += bytes
+}
+
 export function refund(bytes: number): void {
   used -= bytes
 }

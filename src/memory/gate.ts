@@ -29,10 +29,11 @@ export interface Admitted {
 export function admitStorage(fd: number): Admitted | string {
   const facts = inspect(fd)
   if (typeof facts === 'number') return 'it is not open'
+  // Such a descriptor answers no question about seals, so it would pass for a file without any.
+  if ((facts.statusFlags & PATH_ONLY) !== 0) return 'it is only a path (O_PATH)'
   if (facts.seals === NO_SEALS) return admitDmaBuf(fd)
   if (facts.fileSystem !== TMPFS && facts.fileSystem !== HUGETLBFS) return 'it is not on tmpfs or hugetlbfs'
   if ((facts.mode & FILE_TYPE) !== REGULAR) return 'it is not a regular file'
-  if ((facts.statusFlags & PATH_ONLY) !== 0) return 'it is only a path (O_PATH)'
   if ((facts.statusFlags & ACCESS_MODE) === WRITE_ONLY) return 'it cannot be read (O_WRONLY)'
   const fixed = hasSeals(facts.seals, WRITABLE_SEALS) || hasSeals(facts.seals, READ_ONLY_SEALS)
   const frozen = hasSeals(facts.seals, Seal.shrink | Seal.grow | Seal.write)

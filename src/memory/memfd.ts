@@ -23,7 +23,9 @@ export function createMemfd(name: string, byteLength: number, hugePages?: HugePa
   if (result === 0) return fd
   native.close(fd)
   if ([errno.ENOSPC, errno.ENOMEM, errno.EFBIG].includes(-result)) {
-    throw problem('memory', { bytes: byteLength }, { result, syscall: 'fallocate' })
+    // hugetlbfs says ENOSPC where mmap(2) of huge pages says ENOMEM: one mistake, one code.
+    const lack = hugePages === undefined ? result : -errno.ENOMEM
+    throw problem('memory', { bytes: byteLength }, { result: lack, syscall: 'fallocate' })
   }
   throw systemError(result, 'fallocate', 'allocating shared memory')
 }

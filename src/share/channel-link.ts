@@ -1,33 +1,30 @@
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
-import { aborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
-import { DmaBufError, errno, problem } from '../internal/errors.ts'
-import { limits } from '../internal/limits.ts'
+import { DmaBufError, problem } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
 import { type Credentials, packetCredentials, socketCredentials } from '../transport/credentials.ts'
-import { decodeMessage, encodeMessage, type JsonLike } from '../transport/message-json.ts'
+import type { JsonLike } from '../transport/message-json.ts'
 import {
   EXPORTER_DOOR,
   HANDLE_BYTES,
   HEADER_BYTES,
-  type Header,
   HELLO_FULL,
+  type Header,
   layoutOf,
-  MESSAGE_ENCODED,
   PacketType,
   readHeader,
   VERSION,
-  writeHeader,
 } from '../transport/packet.ts'
-import { PacketSocket, sendError } from '../transport/packet-socket.ts'
+import { PacketSocket } from '../transport/packet-socket.ts'
+import { Delivery } from './delivery.ts'
 import { hangups } from './hangup-watch.ts'
-import { readHandle } from './handle.ts'
 import { IncomingDescriptors } from './incoming-descriptors.ts'
 import { IncomingHandles, type Trust } from './incoming-handles.ts'
-import { type Introduction, OutgoingHandles } from './outgoing-handles.ts'
+import { readBody } from './message-body.ts'
+import { MessageSender } from './message-sender.ts'
 import type { Reader } from './readers.ts'
-import { rx, rxText, tx, txText } from './scratch-views.ts'
+import { rx } from './scratch-views.ts'
 
 export interface Received {
   readonly message: JsonLike
@@ -49,8 +46,6 @@ export interface LinkHandler {
 const POLLIN = 1
 /** A credit is given back for so many descriptors at a time. */
 const CREDIT_STEP = 32
-/** Where no UTF-8 takes more than three bytes for a UTF-16 unit. */
-const UTF8_PER_UNIT = 3
 
 /**
  * The protocol of a channel over its socket: hello, messages with buffers, credits, kept names, goodbye. Knows no
@@ -60,7 +55,8 @@ export class ChannelLink implements Reader {
   readonly ready: Promise<void>
   readonly #socket: PacketSocket
   readonly #handler: LinkHandler
-  readonly #outgoing = new OutgoingHandles(this)
+  readonly #sender: MessageSender
+  readonly #delivery: Delivery<Received>
   readonly #incoming: IncomingHandles
   #peer: Credentials
   #pidfd = -1
@@ -69,16 +65,8 @@ export class ChannelLink implements Reader {
   #full: boolean | undefined
   #bye = false
   #done = false
-  /** Descriptors under way that the peer has not said it has read. */
-  #inFlight = 0
+  /** Descriptors read, for which no credit was given back. */
   #unacknowledged = 0
-  /** Sends that wait for credit, in order. */
-  #stalled: (() => void)[] = []
-  /** Deliveries that wait for the knock at an exporter's door; later ones wait behind them. */
-  #delivery: Promise<void> | undefined
-  #pendingDeliveries = 0
-  /** Whether the receiver wants to be read ahead for. */
-  #more = true
 
   constructor(fd: number, trust: Trust, handler: LinkHandler) {
     this.#handler = handler
@@ -86,14 +74,19 @@ export class ChannelLink implements Reader {
     this.ready = new Promise((resolve) => {
       this.#settleReady = resolve
     })
-    this.#incoming = new IncomingHandles(trust, (type, name) => this.#control(type, name))
+    this.#incoming = new IncomingHandles(trust, (type, name) => this.#sender.control(type, name))
     addon().passCredentials(fd, true)
     this.#socket = new PacketSocket(fd, {
       packet: (length, descriptors) => this.#packet(length, descriptors),
       end: (error) => this.#socketEnded(error),
     })
+    this.#sender = new MessageSender(this.#socket, this)
+    this.#delivery = new Delivery(
+      (received) => handler.received(received),
+      () => this.#socket.resume(),
+    )
     // With this process's own credentials: the kernel shows the maker of an inherited pair as its peer.
-    this.#control(PacketType.hello, HELLO_FULL, true)
+    this.#sender.control(PacketType.hello, HELLO_FULL, true)
   }
 
   get greeted(): boolean {
@@ -122,30 +115,16 @@ export class ChannelLink implements Reader {
 
   /** Reading was stopped because the receiver had enough. */
   resume(): void {
-    this.#more = true
-    if (!this.#done) this.#socket.resume()
+    this.#delivery.resume()
   }
 
   /** Sends, or queues: then a promise. Throws what is wrong with the message before anything has happened. */
-  send(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> | undefined {
-    const needed = cores.reduce((sum, core) => sum + (this.#outgoing.isKept(core) ? 0 : 2), 0)
-    const beyond = needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight
-    // A plain peer gives no credit back, so none is asked of it.
-    if (this.#stalled.length > 0 || (beyond && this.#full !== false)) return this.#sendLater(message, cores, signal)
-    if (this.#full !== false) for (const core of cores) this.#introduce(core)
-    const descriptors = { count: 0, owned: [] as number[] }
-    try {
-      const length = this.#write(message, cores, descriptors)
-      const result = this.#socket.trySend(length, descriptors.count)
-      if (result !== 0 && result !== -errno.EAGAIN) throw sendError(result)
-      const sent = result === 0 ? undefined : this.#queued(length, descriptors, cores, signal)
-      this.#inFlight += descriptors.count
-      if (sent === undefined) closeAll(descriptors.owned)
-      return sent
-    } catch (error) {
-      closeAll(descriptors.owned)
-      throw error
-    }
+  send(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> | undefined {
+    return this.#sender.send(message, cores, signal)
   }
 
   /** Closes at once; what waits to be sent is lost. */
@@ -156,145 +135,10 @@ export class ChannelLink implements Reader {
   /** Says goodbye behind what waits, then closes. */
   async close(): Promise<void> {
     if (this.#done) return
-    while (this.#stalled.length > 0 && !this.#done) await new Promise<void>((resolve) => this.#stalled.push(resolve))
-    if (!this.#done) this.#control(PacketType.bye, 0)
+    await this.#sender.drained()
+    this.#sender.control(PacketType.bye, 0)
     await this.#socket.flushed()
     this.#finish({ reason: 'closed' })
-  }
-
-  // ---- sending --------------------------------------------------------------------------------------------
-
-  #sendLater(message: JsonLike, cores: readonly BufferCore[], signal: AbortSignal | undefined): Promise<void> {
-    if (this.#stalled.length >= limits.maxQueuedSends) throw problem('sendQueue', { count: this.#stalled.length })
-    for (const core of cores) core.retain()
-    return new Promise<void>((resolve, reject) => {
-      const stop = () => {
-        const index = this.#stalled.indexOf(go)
-        if (index < 0) return
-        this.#stalled.splice(index, 1)
-        for (const core of cores) core.release()
-        reject(aborted(signal as AbortSignal, 'send'))
-      }
-      const go = () => {
-        signal?.removeEventListener('abort', stop)
-        try {
-          if (this.#done) throw problem('closedChannel', { reason: 'it was closed before the message left' })
-          const sent = this.send(message, cores, signal)
-          if (sent === undefined) resolve()
-          else sent.then(resolve, reject)
-        } catch (error) {
-          reject(error)
-        } finally {
-          for (const core of cores) core.release()
-        }
-      }
-      signal?.addEventListener('abort', stop, { once: true })
-      this.#stalled.push(go)
-    })
-  }
-
-  #queued(
-    length: number,
-    descriptors: { count: number; owned: number[] },
-    cores: readonly BufferCore[],
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    if (this.#socket.waiting >= limits.maxQueuedSends) throw problem('sendQueue', { count: this.#socket.waiting })
-    for (const core of cores) core.retain()
-    return new Promise<void>((resolve, reject) => {
-      const finish = () => {
-        signal?.removeEventListener('abort', stop)
-        closeAll(descriptors.owned)
-        for (const core of cores) core.release()
-      }
-      const withdraw = this.#socket.queue(length, descriptors.count, false, (error) => {
-        finish()
-        if (error === undefined) resolve()
-        else reject(error)
-      })
-      const stop = () => {
-        if (!withdraw()) return
-        this.#inFlight -= descriptors.count
-        finish()
-        reject(aborted(signal as AbortSignal, 'send'))
-      }
-      signal?.addEventListener('abort', stop, { once: true })
-    })
-  }
-
-  #introduce(core: BufferCore): void {
-    if (this.#outgoing.isKept(core)) return
-    const introduction = this.#outgoing.introduce(core)
-    if (introduction === undefined) return
-    const { index, state, door, doorOwned }: Introduction = introduction
-    const { outgoing } = addon().scratch
-    outgoing[0] = state
-    outgoing[1] = door
-    const descriptors = door < 0 ? 1 : 2
-    const flags = door < 0 ? 0 : EXPORTER_DOOR
-    writeHeader(tx(), { type: PacketType.exporter, flags, argument: index, descriptors })
-    const result = this.#sendControl(descriptors, false, () => {
-      if (doorOwned) addon().close(door)
-    })
-    if (result === 0) this.#inFlight += descriptors
-    else {
-      this.#outgoing.unintroduced(core)
-      throw sendError(result)
-    }
-  }
-
-  #write(message: JsonLike, cores: readonly BufferCore[], descriptors: { count: number; owned: number[] }): number {
-    const { json, parts, encoded } = encodeMessage(message)
-    if (parts.length > limits.maxPartsPerMessage) {
-      throw problem('message', { why: `it has ${parts.length} binary parts, and the limit is ${limits.maxPartsPerMessage}` })
-    }
-    const view = tx()
-    const { tx: bytes } = addon().scratch
-    const lengths = HEADER_BYTES + cores.length * HANDLE_BYTES
-    let at = lengths + parts.length * 4
-    const partBytes = parts.reduce((sum, part) => sum + part.length, 0)
-    const room = limits.maxMessageBytes - at - partBytes
-    let jsonBytes = json.length * UTF8_PER_UNIT <= room ? 0 : Buffer.byteLength(json)
-    if (room < 0 || jsonBytes > room) {
-      const total = at + partBytes + Math.max(jsonBytes, json.length)
-      throw problem('messageTooLarge', { bytes: total, limit: limits.maxMessageBytes })
-    }
-    jsonBytes = txText().write(json, at, 'utf8')
-    at += jsonBytes
-    for (const [index, part] of parts.entries()) {
-      view.setUint32(lengths + index * 4, part.length, true)
-      bytes.set(part, at)
-      at += part.length
-    }
-    for (const [index, core] of cores.entries()) {
-      this.#outgoing.write(view, HEADER_BYTES + index * HANDLE_BYTES, core, descriptors)
-    }
-    writeHeader(view, {
-      type: PacketType.message,
-      flags: encoded ? MESSAGE_ENCODED : 0,
-      jsonBytes,
-      handles: cores.length,
-      parts: parts.length,
-      descriptors: descriptors.count,
-    })
-    return at
-  }
-
-  #control(type: number, argument: number, withCredentials = false): void {
-    if (this.#done) return
-    writeHeader(tx(), { type, argument })
-    this.#sendControl(0, withCredentials, () => {})
-  }
-
-  /** Sends or queues: 0. A negative errno when it cannot leave at all; `done` is called in either case. */
-  #sendControl(descriptors: number, withCredentials: boolean, done: () => void): number {
-    const result = this.#socket.trySend(HEADER_BYTES, descriptors, withCredentials)
-    if (result === -errno.EAGAIN) {
-      this.#socket.queue(HEADER_BYTES, descriptors, withCredentials, done)
-      return 0
-    }
-    done()
-    return result
   }
 
   // ---- receiving ------------------------------------------------------------------------------------------
@@ -305,8 +149,10 @@ export class ChannelLink implements Reader {
     let wrong: string | DmaBufError | undefined
     if (typeof header === 'string') wrong = header
     else if (header.version !== VERSION) wrong = problem('version', { theirs: header.version, ours: VERSION })
-    else if (header.descriptors !== count) wrong = `${count} descriptors came where ${header.descriptors} were announced`
-    else if (this.#full === undefined && header.type !== PacketType.hello) wrong = 'its first packet is no hello'
+    else if (header.descriptors !== count)
+      wrong = `${count} descriptors came where ${header.descriptors} were announced`
+    else if (this.#full === undefined && header.type !== PacketType.hello)
+      wrong = 'its first packet is no hello'
     else wrong = this.#attempt(header, length, descriptors)
     descriptors.closeRest()
     if (wrong !== undefined) {
@@ -314,11 +160,15 @@ export class ChannelLink implements Reader {
       return false
     }
     if (count > 0) this.#acknowledge(count)
-    return !this.#done && this.#more
+    return !this.#done && this.#delivery.wanted
   }
 
   /** What this side lacks (descriptors, memory) ends the channel too: what came is lost. */
-  #attempt(header: Header, length: number, descriptors: IncomingDescriptors): string | DmaBufError | undefined {
+  #attempt(
+    header: Header,
+    length: number,
+    descriptors: IncomingDescriptors,
+  ): string | DmaBufError | undefined {
     try {
       return this.#dispatch(header, length, descriptors)
     } catch (error) {
@@ -339,14 +189,14 @@ export class ChannelLink implements Reader {
         this.#bye = true
         return undefined
       case PacketType.credit:
-        this.#credit(header.argument)
+        this.#sender.credit(header.argument)
         return undefined
       case PacketType.keep:
-        this.#outgoing.keep(header.argument)
+        this.#sender.outgoing.keep(header.argument)
         return undefined
       case PacketType.forget:
-        this.#outgoing.forget(header.argument)
-        this.#control(PacketType.forgotten, header.argument)
+        this.#sender.outgoing.forget(header.argument)
+        this.#sender.control(PacketType.forgotten, header.argument)
         return undefined
       case PacketType.forgotten:
         this.#incoming.kept.forgotten(header.argument)
@@ -360,8 +210,10 @@ export class ChannelLink implements Reader {
   #hello(header: Header): string | undefined {
     if (this.#full !== undefined) return 'a second hello'
     this.#full = (header.argument & HELLO_FULL) !== 0
-    if (!this.#full) this.#goOn()
-    this.#peer = packetCredentials() ?? this.#peer
+    const said = packetCredentials()
+    // A plain peer does not send them; the kernel's own say nobody (pid 0) when its hello was here before we asked.
+    if (said !== undefined && (this.#full || said.pid !== 0)) this.#peer = said
+    this.#sender.greeted(this.#full)
     addon().passCredentials(this.#socket.fd, false)
     this.#watchProcess()
     this.#settleReady()
@@ -374,8 +226,7 @@ export class ChannelLink implements Reader {
     const door = (header.flags & EXPORTER_DOOR) !== 0 ? descriptors.take() : -1
     const added = this.#incoming.addExporter(header.argument, state, door)
     if (typeof added === 'string') return added
-    // Messages behind it wait until the knock is answered, so that their buffers are registered when they arrive.
-    if (added !== undefined) this.#delivery = Promise.all([this.#delivery, added]).then(() => {})
+    if (added !== undefined) this.#delivery.waitFor(added)
     return undefined
   }
 
@@ -388,11 +239,9 @@ export class ChannelLink implements Reader {
       return reason
     }
     for (let index = 0; index < header.handles; index++) {
-      const handle = readHandle(rx(), HEADER_BYTES + index * HANDLE_BYTES)
-      if (typeof handle === 'string') return drop(handle)
       let core: BufferCore | string
       try {
-        core = this.#incoming.receive(handle, descriptors)
+        core = this.#incoming.receive(rx(), HEADER_BYTES + index * HANDLE_BYTES, descriptors)
       } catch (error) {
         drop('')
         throw error
@@ -403,48 +252,22 @@ export class ChannelLink implements Reader {
     if (descriptors.left > 0) return drop(`${descriptors.left} descriptors that belong to no buffer`)
     let message: JsonLike
     try {
-      message = decodeBody(header, layout, length)
+      message = readBody(header, layout, length)
     } catch (error) {
       return drop(`a message that is not well-formed (${(error as Error).message})`)
     }
-    this.#deliver({ message, buffers })
-    return undefined
-  }
-
-  #deliver(received: Received): void {
     if (diagnostics.messageReceived.hasSubscribers) {
-      diagnostics.messageReceived.publish({ peer: this.#peer, buffers: received.buffers.length })
+      diagnostics.messageReceived.publish({ peer: this.#peer, buffers: buffers.length })
     }
-    if (this.#delivery === undefined) {
-      this.#more = this.#handler.received(received)
-      return
-    }
-    this.#more = ++this.#pendingDeliveries < limits.maxQueuedReceives
-    const delivery = this.#delivery.then(() => {
-      this.#pendingDeliveries--
-      if (this.#delivery === delivery) this.#delivery = undefined
-      if (this.#handler.received(received)) this.resume()
-      else this.#more = false
-    })
-    this.#delivery = delivery
+    this.#delivery.add({ message, buffers })
+    return undefined
   }
 
   #acknowledge(count: number): void {
     this.#unacknowledged += count
     if (this.#full !== true || this.#unacknowledged < CREDIT_STEP) return
-    this.#control(PacketType.credit, this.#unacknowledged)
+    this.#sender.control(PacketType.credit, this.#unacknowledged)
     this.#unacknowledged = 0
-  }
-
-  #credit(count: number): void {
-    this.#inFlight = Math.max(0, this.#inFlight - count)
-    this.#goOn()
-  }
-
-  #goOn(): void {
-    const stalled = this.#stalled
-    this.#stalled = []
-    for (const go of stalled) go()
   }
 
   // ---- the end --------------------------------------------------------------------------------------------
@@ -486,38 +309,8 @@ export class ChannelLink implements Reader {
       addon().close(this.#pidfd)
     }
     this.#settleReady()
-    this.#goOn()
-    this.#outgoing.close()
+    this.#sender.close()
     this.#incoming.close()
-    // Behind what is still to be delivered.
-    const report = () => this.#handler.end(end)
-    if (this.#delivery === undefined) report()
-    else void this.#delivery.then(report)
+    this.#delivery.afterwards(() => this.#handler.end(end))
   }
-}
-
-function decodeBody(header: Header, layout: { partLengths: number; json: number; parts: number }, length: number): JsonLike {
-  const { rx: bytes } = addon().scratch
-  const view = rx()
-  const parts: Uint8Array[] = []
-  let at = layout.parts
-  for (let index = 0; index < header.parts; index++) {
-    const size = view.getUint32(layout.partLengths + index * 4, true)
-    if (size > length - at) throw new Error('a part that is longer than the packet')
-    parts.push(bytes.slice(at, at + size))
-    at += size
-  }
-  if (at !== length) throw new Error(`${length - at} bytes behind the last part`)
-  // The scratch is this process's own memory: nobody changes it under the decoder.
-  const json = rxText().toString('utf8', layout.json, layout.parts)
-  if ((header.flags & MESSAGE_ENCODED) === 0) return decodeMessage(json, undefined)
-  return decodeMessage(json, (index) => {
-    const part = parts[index]
-    if (part === undefined) throw new Error(`part ${String(index)} that is not there`)
-    return part
-  })
-}
-
-function closeAll(descriptors: number[]): void {
-  for (const fd of descriptors.splice(0)) addon().close(fd)
 }

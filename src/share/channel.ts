@@ -9,8 +9,8 @@ import { addon } from '../native/load.ts'
 import type { Credentials } from '../transport/credentials.ts'
 import type { JsonLike } from '../transport/message-json.ts'
 import { ChannelLink, type LinkEnd, type Received } from './channel-link.ts'
-import { inheritedDescriptor } from './inherited.ts'
 import type { Trust } from './incoming-handles.ts'
+import { inheritedDescriptor } from './inherited.ts'
 
 export interface ChannelOptions {
   /**
@@ -35,9 +35,20 @@ export interface ChannelClosed {
 const channelOptions = ['trust'] as const
 const signalOptions = ['signal'] as const
 
+const none: readonly DmaBuf[] = []
+const noCores: readonly BufferCore[] = []
+const done = Promise.resolve()
+const asItIs = (received: Received) => received
+
+function coresOf(buffers: readonly DmaBuf[]): BufferCore[] {
+  if (Array.isArray(buffers) && buffers.length <= limits.maxBuffersPerMessage) return buffers.map(coreOf)
+  const expected = `an array of at most ${limits.maxBuffersPerMessage} buffers`
+  throw problem('argument', { what: 'buffers', expected, received: shown(buffers) })
+}
+
 interface Waiter {
-  readonly resolve: (received: Received | undefined) => void
-  readonly reject: (error: unknown) => void
+  readonly take: (received: Received) => void
+  readonly end: () => void
 }
 
 /**
@@ -120,19 +131,20 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
    * The buffers are borrowed: close them whenever you like, even at once; what is under way keeps them. Errors:
    * `EPIPE` closed, `EMSGSIZE`, `EINVAL` for what is not JSON, `ENOBUFS` when too many sends wait.
    */
-  async send(message: JsonLike, buffers: readonly DmaBuf[] = [], sendOpts?: SignalOptions): Promise<void> {
-    const signal = signalOf('send', sendOpts)
-    throwIfAborted(signal, 'send')
-    if (this.#end !== undefined || this.#closing !== undefined) throw this.#closedError()
-    if (!Array.isArray(buffers) || buffers.length > limits.maxBuffersPerMessage) {
-      const expected = `an array of at most ${limits.maxBuffersPerMessage} buffers`
-      throw problem('argument', { what: 'buffers', expected, received: shown(buffers) })
-    }
-    const cores: BufferCore[] = buffers.map(coreOf)
-    const sent = this.#link.send(message, cores, signal)
-    if (sent !== undefined) await sent
-    if (diagnostics.messageSent.hasSubscribers) {
-      diagnostics.messageSent.publish({ peer: this.peer, buffers: cores.map((core) => core.id) })
+  send(message: JsonLike, buffers: readonly DmaBuf[] = none, sendOpts?: SignalOptions): Promise<void> {
+    // Not an async function: most sends are done at once, and one promise serves them all.
+    try {
+      const signal = signalOf('send', sendOpts)
+      throwIfAborted(signal, 'send')
+      if (this.#end !== undefined || this.#closing !== undefined) throw this.#closedError()
+      const cores = buffers === none ? noCores : coresOf(buffers)
+      const sent = this.#link.send(message, cores, signal)
+      if (diagnostics.messageSent.hasSubscribers) {
+        diagnostics.messageSent.publish({ peer: this.peer, buffers: cores.map((core) => core.id) })
+      }
+      return sent ?? done
+    } catch (error) {
+      return Promise.reject(error)
     }
   }
 
@@ -140,21 +152,28 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
    * The next message and its buffers, which the receiver owns and closes. Rejects with `EPIPE` when the channel is
    * closed and everything received has been given out; for the reason await {@link closed}.
    */
-  async receive(receiveOpts?: SignalOptions): Promise<Received> {
-    const received = await this.#next(signalOf('receive', receiveOpts))
-    if (received === undefined) throw this.#closedError()
-    return received
+  receive(receiveOpts?: SignalOptions): Promise<Received> {
+    try {
+      const signal = signalOf('receive', receiveOpts)
+      return this.#next(signal, asItIs, () => {
+        throw this.#closedError()
+      })
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Message after message until the channel is closed by either side or the peer is gone; an error is thrown. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Received, void, undefined> {
-    for (;;) {
-      const received = await this.#next(undefined)
-      if (received === undefined) {
-        if (this.#end?.error !== undefined) throw this.#end.error
-        return
-      }
-      yield received
+  [Symbol.asyncIterator](): AsyncIterator<Received, undefined> {
+    // By hand, because an async generator costs a round trip of a small message several promises more.
+    const finish = (): IteratorResult<Received, undefined> => {
+      if (this.#end?.error !== undefined) throw this.#end.error
+      return { done: true, value: undefined }
+    }
+    const item = (value: Received): IteratorResult<Received, undefined> => ({ done: false, value })
+    return {
+      next: () => this.#next(undefined, item, finish),
+      return: () => Promise.resolve({ done: true, value: undefined }),
     }
   }
 
@@ -197,17 +216,27 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
     this.#drop()
   }
 
-  #next(signal: AbortSignal | undefined): Promise<Received | undefined> {
+  /** The next message in the form that `item` gives it, or what `atEnd` says when there will be none. */
+  #next<T>(signal: AbortSignal | undefined, item: (received: Received) => T, atEnd: () => T): Promise<T> {
     if (signal?.aborted) return Promise.reject(aborted(signal, 'receive'))
     const received = this.#queue.shift()
     if (received !== undefined) {
       this.#link.resume()
-      return Promise.resolve(received)
+      return Promise.resolve(item(received))
     }
-    if (this.#end !== undefined) return Promise.resolve(undefined)
     return abortable(signal, 'receive', (resolve, reject) => {
-      const waiter = { resolve, reject }
-      this.#waiters.push(waiter)
+      const waiter: Waiter = {
+        take: (value) => resolve(item(value)),
+        end: () => {
+          try {
+            resolve(atEnd())
+          } catch (error) {
+            reject(error)
+          }
+        },
+      }
+      if (this.#end !== undefined) waiter.end()
+      else this.#waiters.push(waiter)
       return () => this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
     })
   }
@@ -219,7 +248,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
       return false
     }
     const waiter = this.#waiters.shift()
-    if (waiter !== undefined) waiter.resolve(received)
+    if (waiter !== undefined) waiter.take(received)
     else this.#queue.push(received)
     return this.#queue.length < limits.maxQueuedReceives
   }
@@ -228,7 +257,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
     if (this.#end !== undefined) return
     this.#end = end.error === undefined ? { reason: end.reason } : { reason: end.reason, error: end.error }
     this.#settleClosed(this.#end)
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
+    for (const waiter of this.#waiters.splice(0)) waiter.end()
   }
 
   #drop(): void {

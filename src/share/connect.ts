@@ -28,7 +28,8 @@ export async function connect(address: Address, connectOpts?: ConnectOptions): P
   const signal = abortSignal('signal', opts.signal)
   const trust = trustOf(opts.trust === undefined ? undefined : { trust: opts.trust })
   if (signal?.aborted) throw aborted(signal, 'connect')
-  const late = () => problem('timeout', { what: `connecting to ${shownAddress(parsed)}`, milliseconds: timeout })
+  const late = () =>
+    problem('timeout', { what: `connecting to ${shownAddress(parsed)}`, milliseconds: timeout })
   const deadline = performance.now() + timeout
   const native = addon()
   const fd = checked(native.socket(), 'socket', 'connecting')

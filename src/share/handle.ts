@@ -48,12 +48,24 @@ export function writeHandle(view: DataView, at: number, handle: Handle): void {
   setText(view, at + LABEL, 32, handle.label)
 }
 
+/** A handle that is only a name: the rest is zero. */
+export function writeNamed(view: DataView, at: number, flags: number, name: number): void {
+  for (let word = 4; word < HANDLE_BYTES; word += 4) view.setUint32(at + word, 0, true)
+  view.setUint32(at, flags, true)
+  view.setUint32(at + 40, name, true)
+}
+
+/** The name of a handle that is only a name. */
+export function readNamed(view: DataView, at: number): number | undefined {
+  return (view.getUint32(at, true) & HandleFlag.named) === 0 ? undefined : view.getUint32(at + 40, true)
+}
+
 /** The handle at a place whose {@link HANDLE_BYTES} bytes are there, or what is wrong with it. */
 export function readHandle(view: DataView, at: number): Handle | string {
   const byteLength = getSize(view, at + 24)
   const offset = getSize(view, at + 32)
   const flags = view.getUint32(at, true)
-  if ((flags & HandleFlag.named) === 0 && byteLength === 0) return 'a buffer of no bytes'
+  if (byteLength === 0) return 'a buffer of no bytes'
   if (!Number.isSafeInteger(byteLength) || !Number.isSafeInteger(offset + byteLength)) {
     return 'a buffer of more than 2^53 bytes'
   }
@@ -88,9 +100,13 @@ const decoder = new TextDecoder()
 
 /** UTF-8 padded with NUL; the last byte is always NUL. */
 function setText(view: DataView, at: number, room: number, value: string): void {
+  if (value === '') {
+    for (let word = 0; word < room; word += 4) view.setUint32(at + word, 0, true)
+    return
+  }
   const bytes = new Uint8Array(view.buffer, view.byteOffset + at, room)
   bytes.fill(0)
-  if (value !== '') encoder.encodeInto(value, bytes.subarray(0, room - 1))
+  encoder.encodeInto(value, bytes.subarray(0, room - 1))
 }
 
 function getText(view: DataView, at: number, room: number): string {

@@ -26,6 +26,7 @@ export class HeldBuffer implements SharedState, BufferName {
   /** A writing end: as long as it is open, the exporter keeps the buffer. -1 while parked. */
   leash: number
   readonly #slot: HolderSlot
+  #registered = false
 
   /** Consumes `leash`. */
   constructor(core: BufferCore, state: RemoteState, name: BufferName, generation: number, leash: number) {
@@ -39,8 +40,7 @@ export class HeldBuffer implements SharedState, BufferName {
     this.leash = leash
     this.#slot = state.exporter.takeSlot()
     state.use()
-    core.slot = this.#slot.words
-    core.slotBase = this.#slot.base
+    core.moveSlot(this.#slot.words, this.#slot.base)
     this.generation = generation
     core.shared = this
     core.forgetInterrupted()
@@ -49,7 +49,24 @@ export class HeldBuffer implements SharedState, BufferName {
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)
-    state.exporter.register(this, this.#slot, leash)
+    this.#registerSoon()
+  }
+
+  /** Tells the exporter, if it has not been told. Nothing is sent for a buffer that is closed by then. */
+  register(): void {
+    if (this.#registered || this.leash < 0) return
+    this.#registered = true
+    this.core.beforeWrite = undefined
+    this.state.exporter.register(this, this.#slot, this.leash)
+  }
+
+  /**
+   * A buffer that is looked at and closed within one turn need not be registered at all, which saves both processes
+   * three messages; one that is written to must be before it is written, so that its writer's death is noticed.
+   */
+  #registerSoon(): void {
+    this.core.beforeWrite = () => this.register()
+    registerLater(this)
   }
 
   get segment(): number {
@@ -74,6 +91,7 @@ export class HeldBuffer implements SharedState, BufferName {
     unpark(this.core)
     if (this.leash < 0) this.leash = leash
     else addon().close(leash)
+    if (!this.#registered) this.#registerSoon()
   }
 
   holders(): HolderInfo[] {
@@ -96,10 +114,23 @@ export class HeldBuffer implements SharedState, BufferName {
     if (this.leash >= 0) addon().close(this.leash)
     this.leash = -1
     this.state.cores.delete(this.record)
-    this.state.exporter.release(this)
+    if (this.#registered) this.state.exporter.release(this)
     this.state.exporter.giveSlot(this.#slot)
     // The words may belong to another buffer from here on.
     this.core.shared = undefined
     this.state.unuse()
   }
+}
+
+const toRegister = new Set<HeldBuffer>()
+
+function registerLater(buffer: HeldBuffer): void {
+  if (toRegister.size === 0) setImmediate(registerAll)
+  toRegister.add(buffer)
+}
+
+function registerAll(): void {
+  const buffers = [...toRegister]
+  toRegister.clear()
+  for (const buffer of buffers) buffer.register()
 }

@@ -1,5 +1,5 @@
 import type { HolderInfo } from '../dmabuf/buffer-core.ts'
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, Slot, SLOT_WORDS, SLOTS } from '../dmabuf/words.ts'
+import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { DmaBufError } from '../internal/errors.ts'
 import { errno } from '../internal/errors.ts'
@@ -139,7 +139,8 @@ export class HolderConnection {
     const published = this.#owner.find(message.segment, message.record, message.idLow, message.idHigh)
     const proven = published?.leash.owns(fd) === true
     native.close(fd)
-    if (message.argument >= this.#pages.length * SLOTS) return `slot ${message.argument} of a page that is not there`
+    if (message.argument >= this.#pages.length * SLOTS)
+      return `slot ${message.argument} of a page that is not there`
     if (published === undefined || !proven) {
       // Released meanwhile, or never theirs: an answer, not the end of the connection.
       const { segment, record, idLow, idHigh } = message

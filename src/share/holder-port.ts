@@ -2,11 +2,11 @@ import { RECORDS, STATE_SEGMENT_BYTES, StateRecord } from '../dmabuf/words.ts'
 import { identityKey } from '../memory/facts.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
+import { exporterPort } from './exporter-port.ts'
+import { heldBuffer } from './held-buffer.ts'
 import type { PrivateMessage } from './private-message.ts'
 import { RemoteExporter } from './remote-exporter.ts'
 import { bindDoor, openState, RemoteState } from './remote-state.ts'
-import { exporterPort } from './exporter-port.ts'
-import { heldBuffer } from './held-buffer.ts'
 import { StateSegment } from './state-segment.ts'
 
 /** Where a handle's record lies: in this environment's own state, or in another's. */
@@ -59,7 +59,9 @@ class HolderPort {
       const connected = bound.kind === 'pair' ? doorFd : -1
       exporter = this.#addExporter(doorKey, door, connected)
     } else if (doorFd >= 0) native.closeLater([doorFd])
-    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () => this.#states.delete(key))
+    const state = new RemoteState(stateFd, opened.words, opened.mapping, exporter, () =>
+      this.#states.delete(key),
+    )
     this.#states.set(key, state)
     return state
   }

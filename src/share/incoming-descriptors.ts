@@ -7,7 +7,9 @@ export class IncomingDescriptors {
 
   /** Reads them out of the scratch, which the next packet overwrites. */
   constructor(count: number) {
-    this.#all = count === 0 ? [] : Array.from(addon().scratch.incoming.subarray(0, count))
+    const { incoming } = addon().scratch
+    this.#all = []
+    for (let index = 0; index < count; index++) this.#all.push(incoming[index] ?? -1)
   }
 
   get left(): number {

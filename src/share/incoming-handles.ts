@@ -6,10 +6,10 @@ import { type Admitted, admitLeash, admitStorage, dismiss, dmaBufNames } from '.
 import { hasSeals, Seal } from '../memory/seals.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
-import type { IncomingDescriptors } from './incoming-descriptors.ts'
-import { type Handle, HandleFlag } from './handle.ts'
+import { type Handle, HandleFlag, readHandle, readNamed } from './handle.ts'
 import { HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
+import type { IncomingDescriptors } from './incoming-descriptors.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { RemoteState } from './remote-state.ts'
 
@@ -47,11 +47,13 @@ export class IncomingHandles {
     return opened.exporter.ready
   }
 
-  /** The inner buffer of a handle, to be wrapped at once; or what is wrong. */
-  receive(handle: Handle, descriptors: IncomingDescriptors): BufferCore | string {
-    if ((handle.flags & HandleFlag.named) !== 0) {
-      return this.kept.find(handle.name) ?? `a buffer is named ${handle.name} that this side does not keep`
-    }
+  /** The inner buffer of the handle at a place, to be wrapped at once; or what is wrong. */
+  receive(view: DataView, at: number, descriptors: IncomingDescriptors): BufferCore | string {
+    const name = readNamed(view, at)
+    if (name !== undefined)
+      return this.kept.find(name) ?? `a buffer is named ${name} that this side does not keep`
+    const handle = readHandle(view, at)
+    if (typeof handle === 'string') return handle
     const storage = (handle.flags & HandleFlag.storage) !== 0 ? descriptors.take() : -1
     const leash = (handle.flags & HandleFlag.leash) !== 0 ? descriptors.take() : -1
     const bare = (handle.flags & HandleFlag.bare) !== 0
@@ -82,7 +84,8 @@ export class IncomingHandles {
       const own = state.find(record, idLow, idHigh)
       if (own === undefined) return 'a handle of a buffer that was released'
       // The proof that the sender has it: record and id are no secret, and could name any buffer that ever left.
-      if (exporterPort().published(own)?.leash.owns(leash) !== true) return 'a handle with the leash of another buffer'
+      if (exporterPort().published(own)?.leash.owns(leash) !== true)
+        return 'a handle with the leash of another buffer'
       dismiss(storage)
       native.close(leash)
       return own
@@ -189,4 +192,3 @@ function storageOf(handle: Handle, { kind, facts }: Admitted, fd: number): Stora
   const { offset, byteLength } = handle
   return { fd, offset, byteLength, kind, sharing: writable ? 'writable' : 'read-only', writable, charged: 0 }
 }
-

@@ -4,7 +4,7 @@ import { checked, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
-import { type Handle, HandleFlag, writeHandle } from './handle.ts'
+import { HandleFlag, writeHandle, writeNamed } from './handle.ts'
 import { type HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { Published } from './published.ts'
 import type { Reader } from './readers.ts'
@@ -90,8 +90,7 @@ export class OutgoingHandles {
     const { storage } = core
     const readOnly = storage.sharing === 'read-only' ? HandleFlag.readOnly : 0
     if (kept !== undefined) {
-      const name = { ...nothing, flags: HandleFlag.named | readOnly, name: kept }
-      writeHandle(view, at, name)
+      writeNamed(view, at, HandleFlag.named | readOnly, kept)
       return
     }
     const source = sourceOf(core)
@@ -157,20 +156,6 @@ export class OutgoingHandles {
 
 function sourceOf(core: BufferCore): Source {
   return heldBuffer(core) ?? exporterPort().publish(core)
-}
-
-const nothing: Handle = {
-  flags: 0,
-  exporter: 0,
-  record: 0,
-  generation: 0,
-  idLow: 0,
-  idHigh: 0,
-  byteLength: 0,
-  offset: 0,
-  name: 0,
-  exporterName: '',
-  label: '',
 }
 
 function push(descriptors: OutgoingDescriptors, fd: number): void {

@@ -32,14 +32,20 @@ export class PrivateSocket {
     return this.#socket.ended
   }
 
-  /** Sends with one borrowed descriptor, or none (-1). A full socket waits; `done` hears when it has left. */
-  send(message: Partial<PrivateMessage> & { type: number }, fd = -1, done?: () => void): void {
+  /** Sends with one borrowed descriptor, or none (-1). A full socket waits. */
+  send(message: Partial<PrivateMessage> & { type: number }, fd = -1): void {
+    const native = addon()
     writePrivate(tx(), message)
     const count = fd < 0 ? 0 : 1
-    if (count === 1) addon().scratch.outgoing[0] = fd
+    if (count === 1) native.scratch.outgoing[0] = fd
     const result = this.#socket.trySend(PRIVATE_BYTES, count)
-    if (result === -errno.EAGAIN) this.#socket.queue(PRIVATE_BYTES, count, false, () => done?.())
-    else done?.()
+    if (result !== -errno.EAGAIN) return
+    // It may be closed before there is room.
+    const own = fd < 0 ? -1 : native.duplicate(fd)
+    if (own >= 0) native.scratch.outgoing[0] = own
+    this.#socket.queue(PRIVATE_BYTES, own < 0 ? 0 : 1, false, () => {
+      if (own >= 0) native.close(own)
+    })
   }
 
   /** See {@link PacketSocket.peerGone}. */

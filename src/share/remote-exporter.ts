@@ -1,6 +1,6 @@
-import { addon } from '../native/load.ts'
 import { errno } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { addon } from '../native/load.ts'
 import { HolderPages, type HolderSlot } from './holder-pages.ts'
 import type { PrivateMessage } from './private-message.ts'
 import { PrivateType } from './private-message.ts'
@@ -95,15 +95,13 @@ export class RemoteExporter {
   }
 
   #release(name: BufferName): void {
-    if (this.#socket?.ended === false) this.#socket.send({ type: PrivateType.release, ...name })
+    if (this.#socket?.ended === false) this.#socket.send({ type: PrivateType.release, ...namePart(name) })
   }
 
   #register(name: BufferName, slot: HolderSlot, leash: number): void {
     const socket = this.#socket
     if (socket === undefined || socket.ended) return
-    const own = addon().duplicate(leash)
-    if (own < 0) return
-    socket.send({ type: PrivateType.register, ...name, argument: slot.number }, own, () => addon().close(own))
+    socket.send({ type: PrivateType.register, ...namePart(name), argument: slot.number }, leash)
   }
 
   async #knock(): Promise<void> {
@@ -155,4 +153,9 @@ export class RemoteExporter {
     }
     return undefined
   }
+}
+
+/** Only the four words: a name is often part of something larger. */
+function namePart({ segment, record, idLow, idHigh }: BufferName): BufferName {
+  return { segment, record, idLow, idHigh }
 }

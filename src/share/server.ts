@@ -124,7 +124,11 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
 
   /** Channel after channel until the server is closed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Channel, void, undefined> {
-    for (let channel = await this.#next(undefined); channel !== undefined; channel = await this.#next(undefined)) {
+    for (
+      let channel = await this.#next(undefined);
+      channel !== undefined;
+      channel = await this.#next(undefined)
+    ) {
       yield channel
     }
   }
@@ -208,7 +212,10 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
       return
     }
     this.#greeting.add(channel)
-    const deadline = setTimeout(() => void channel.close({ signal: AbortSignal.abort() }), limits.helloTimeout)
+    const deadline = setTimeout(
+      () => void channel.close({ signal: AbortSignal.abort() }),
+      limits.helloTimeout,
+    )
     deadline.unref()
     await channel.ready
     clearTimeout(deadline)
@@ -253,7 +260,9 @@ function allowOf(
   }
   if (typeof allow === 'function') return callable('allow', allow)
   const wanted = options('allow', allow, ['uid', 'gid', 'pid'])
-  const entries = Object.entries(wanted).map(([key, value]) => [key, integer(`allow.${key}`, value, 0)] as const)
+  const entries = Object.entries(wanted).map(
+    ([key, value]) => [key, integer(`allow.${key}`, value, 0)] as const,
+  )
   return (peer) => entries.every(([key, value]) => peer[key as keyof Credentials] === value)
 }
 

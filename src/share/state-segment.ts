@@ -64,7 +64,8 @@ export class StateSegment {
   find(record: number, idLow: number, idHigh: number): BufferCore | undefined {
     const base = StateSegment.base(record)
     const { words } = this
-    if (words[base + StateRecord.idLow] !== idLow || words[base + StateRecord.idHigh] !== idHigh) return undefined
+    if (words[base + StateRecord.idLow] !== idLow || words[base + StateRecord.idHigh] !== idHigh)
+      return undefined
     return this.#cores[record]
   }
 
@@ -80,6 +81,8 @@ export class StateSegment {
     words[base + StateRecord.idHigh] = Math.floor(id / 2 ** 32)
     const flags = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
     words[base + StateRecord.flags] = flags
+    // A buffer may leave while it is being written: the end of that bracket turns the word to even.
+    words[base + StateRecord.writeSequence] = core.openWriteBrackets > 0 ? 1 : 0
     this.setStorage(record, core)
     return record
   }

@@ -1,6 +1,14 @@
 import { checked, type DmaBufError, errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
-import { DISCONNECT, Meta, type Poll, READABLE, TRUNCATED_CONTROL, TRUNCATED_DATA, WRITABLE } from '../native/addon.ts'
+import {
+  DISCONNECT,
+  Meta,
+  type Poll,
+  READABLE,
+  TRUNCATED_CONTROL,
+  TRUNCATED_DATA,
+  WRITABLE,
+} from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 
 /** A packet that waits for room: its bytes and descriptors, and what happens when it has left (or never will). */
@@ -21,6 +29,9 @@ export interface PacketHandler {
   end(error: DmaBufError | undefined): void
 }
 
+/** Turns in which all of a burst was there, before it is worth asking for twice as many. */
+const FULL_BURSTS = 16
+
 /**
  * One connected SEQPACKET socket on the event loop: packets in, packets out in order, a full socket waits. It
  * knows nothing of what the packets mean. Owns its descriptor.
@@ -36,6 +47,12 @@ export class PacketSocket {
   #orphaned = false
   #events = 0
   #flushed: (() => void)[] = []
+  /**
+   * Packets to read before asking whether there is another. A conversation has one at a time, and asking in vain costs
+   * a system call each time; the socket is watched by level, so what is left comes at once.
+   */
+  #burst = 1
+  #fullBursts = 0
 
   constructor(fd: number, handler: PacketHandler) {
     this.fd = fd
@@ -60,7 +77,7 @@ export class PacketSocket {
     if (this.#waiting.length > 0) return -errno.EAGAIN
     if (this.#ended || this.#orphaned) return -errno.EPIPE
     const result = addon().send(this.fd, length, descriptors, withCredentials)
-    return result < 0 ? result : 0
+    return Math.min(result, 0)
   }
 
   /**
@@ -175,10 +192,15 @@ export class PacketSocket {
   #receive(): void {
     const native = addon()
     const { meta } = native.scratch
-    for (let packets = 0; packets < limits.maxPacketsPerTurn && this.#reading; packets++) {
+    for (let packets = 0; packets < this.#burst && this.#reading; packets++) {
       const length = native.receive(this.fd)
       if (length === -errno.EAGAIN) {
-        if (this.#orphaned) return this.#end(undefined)
+        this.#burst = Math.max(1, packets)
+        this.#fullBursts = 0
+        if (this.#orphaned) {
+          this.#end(undefined)
+          return
+        }
         break
       }
       // A peer that left our packets unread resets the connection; told once, before what it had sent itself.
@@ -187,7 +209,9 @@ export class PacketSocket {
       const descriptors = meta[Meta.descriptors] ?? 0
       const flags = meta[Meta.flags] ?? 0
       if ((flags & TRUNCATED_CONTROL) !== 0) {
-        return this.#end(problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }))
+        return this.#end(
+          problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }),
+        )
       }
       if (length === 0) {
         // An empty packet looks like the end of the stream; nobody sends one, so it is the end.
@@ -200,6 +224,10 @@ export class PacketSocket {
       }
       this.#reading = this.#handler.packet(length, descriptors) && !this.#ended
       if (this.#ended) return
+    }
+    if (++this.#fullBursts > FULL_BURSTS) {
+      this.#burst = Math.min(limits.maxPacketsPerTurn, this.#burst * 2)
+      this.#fullBursts = 0
     }
     this.#watch()
     this.#readOrphaned()

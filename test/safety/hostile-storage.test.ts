@@ -125,15 +125,6 @@ test('a handle without its storage, and one with a leash alone, is refused', asy
   await closePair(channel, peer)
 })
 
-test('memory that no exporter speaks for has no leash', async () => {
-  const [channel, peer] = RawPeer.pair()
-  peer.hello()
-  const bytes = message('{}', [{ flags: bare | HandleFlag.leash }], 2)
-  peer.give(bytes, [memfd(4096, STORAGE_SEALS), pipeEnd()])
-  await expectDropped(channel, /leash/)
-  await closePair(channel, peer)
-})
-
 test('one bad handle of many takes the good ones of its message with it', async () => {
   const [channel, peer] = RawPeer.pair()
   peer.hello()

@@ -1,0 +1,154 @@
+/** What the consumer of a stream reads of each frame: one word of every page, or every word. */
+export type Touch = 'page' | 'all'
+
+/** `handover`: a buffer that both sides know; `new`: one made for this message. */
+export type TripKind = 'handover' | 'new'
+
+export interface Cores {
+  readonly producer: number
+  readonly consumer: number
+}
+
+export interface Setup {
+  readonly size: number
+  /** Frames that may be under way at once; the same rule for every peer, see `depthFor`. */
+  readonly depth: number
+  readonly cores: Cores
+}
+
+export interface StreamFigures {
+  readonly seconds: number
+  /** User and system time of both processes. */
+  readonly cpuSeconds: number
+}
+
+/** A running pair of processes of one peer, seen from the process that produces. */
+export interface Peer {
+  /** Microseconds of each of `count` round trips. */
+  roundTrip(kind: TripKind, count: number): Promise<number[]>
+  stream(frames: number, touch: Touch): Promise<StreamFigures>
+  stop(): Promise<void>
+}
+
+export interface StartOptions extends Setup {
+  /** Called whenever the processes to be measured are others than before. */
+  onPids(pids: readonly number[]): void
+}
+
+export type Start = (options: StartOptions) => Promise<Peer>
+
+/** One (peer, size, placement) to be measured in a pair of processes of its own. */
+export interface Job extends Setup {
+  readonly peer: string
+  readonly seconds: number
+  /** A fixed count of frames and round trips instead of as many as fit into `seconds`. */
+  readonly frames?: number
+  readonly parts: readonly Part[]
+}
+
+export type Part = 'handover' | 'new' | 'page' | 'all' | 'memory'
+
+export interface TripFigures {
+  readonly median: number
+  readonly p99: number
+  readonly count: number
+}
+
+export interface FrameFigures {
+  readonly framesPerSecond: number
+  readonly cpuMillis: number
+  readonly frames: number
+}
+
+export interface MemoryFigures {
+  readonly peakRssMiB: number
+  readonly peakPssMiB: number
+  readonly idlePssMiB: number
+}
+
+export interface Figures {
+  handover?: TripFigures
+  new?: TripFigures
+  page?: FrameFigures
+  all?: FrameFigures
+  memory?: MemoryFigures
+}
+
+/** What the producing process tells the orchestrating one. */
+export type JobMessage =
+  | { readonly type: 'pids'; readonly pids: readonly number[] }
+  | { readonly type: 'idle' }
+  | { readonly type: 'memory-begin' }
+  | { readonly type: 'memory-end' }
+  | { readonly type: 'figures'; readonly figures: Figures }
+  | { readonly type: 'error'; readonly text: string }
+
+export interface BracketFigures {
+  readonly medianNs: number
+  readonly p99Ns: number
+}
+
+export interface Brackets {
+  readonly read: BracketFigures
+  readonly write: BracketFigures
+  /** A read bracket in which one byte is looked at, which needs the wrapper's view of the memory. */
+  readonly readAndLook: BracketFigures
+}
+
+/** What a reader needs to judge the figures by. */
+export interface Facts {
+  readonly date: string
+  readonly cpu: string
+  readonly cores: number
+  readonly memoryGiB: number
+  readonly kernel: string
+  readonly virtualized: 'yes' | 'no'
+  readonly governor: string
+  readonly node: string
+  readonly v8: string
+  readonly commit: string
+  readonly loadAtStart: number
+}
+
+export interface Measurement {
+  readonly peer: string
+  readonly size: number
+  readonly placement: 'same' | 'different'
+  readonly figures: Figures
+}
+
+/** One size of the series: frames per second and round trip of ours, and of the copying peer best at it. */
+export interface SeriesPoint {
+  readonly size: number
+  readonly framesPerSecond: Readonly<Record<string, number>>
+  readonly roundTripMicros: Readonly<Record<string, number>>
+}
+
+export interface Crossover {
+  readonly points: readonly SeriesPoint[]
+  /** The smallest size from which on ours is ahead of every copying peer; null when it never is. */
+  readonly framesFrom: number | null
+  readonly roundTripFrom: number | null
+}
+
+export interface Aim {
+  readonly aim: string
+  readonly limit: string
+  /** Null when a peer that it needs was not measured. */
+  readonly measured: number | null
+  /** The same of the C program: no library can do better by much; null where it has no such figure. */
+  readonly floor: number | null
+  readonly pass: boolean | null
+}
+
+export interface Results {
+  readonly facts: Facts
+  readonly settings: Readonly<Record<string, string | number | boolean | null>>
+  readonly cores: Readonly<Record<string, Cores>>
+  readonly measurements: readonly Measurement[]
+  /** Why a peer is missing or a job gave no figures. */
+  readonly missing: readonly string[]
+  readonly bracket: Brackets | null
+  readonly crossover: Crossover | null
+  readonly aims: readonly Aim[]
+}

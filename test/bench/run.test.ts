@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import type { Results } from '../../bench/types.ts'
+
+const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
+
+// No figure is compared with another: a test must not depend on how fast the machine is.
+test('a short run prints its tables and writes every figure that it was asked for', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'dmabuf-bench-test-'))
+  try {
+    const file = join(folder, 'figures.json')
+    const args = '--quick --frames 3 --peers ours,child-ipc --sizes 64,100000 --cores same'.split(' ')
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', main, ...args, '--json', file],
+      { timeout: 100_000 },
+    )
+    const results = JSON.parse(await readFile(file, 'utf8')) as Results
+
+    expect(results.missing).toEqual([])
+    expect(results.facts).toMatchObject({ cpu: expect.any(String), node: process.version })
+    expect(results.settings).toEqual({ rounds: 1, seconds: 0.1, frames: 3 })
+    expect(results.measurements.map(({ peer, size, placement }) => [peer, size, placement])).toEqual([
+      ['ours', 64, 'same'],
+      ['child-ipc', 64, 'same'],
+      ['ours', 100_000, 'same'],
+      ['child-ipc', 100_000, 'same'],
+    ])
+    const trip = { median: expect.any(Number), p99: expect.any(Number), count: 3 }
+    const frames = { framesPerSecond: expect.any(Number), cpuMillis: expect.any(Number), frames: 3 }
+    for (const { peer, size, figures } of results.measurements) {
+      expect(figures).toEqual({
+        handover: trip,
+        page: frames,
+        all: frames,
+        memory: {
+          peakRssMiB: expect.any(Number),
+          peakPssMiB: expect.any(Number),
+          idlePssMiB: expect.any(Number),
+        },
+        ...(peer === 'ours' && size === 64 && { new: trip }),
+      })
+      expect(figures.memory?.peakPssMiB).toBeGreaterThan(1)
+    }
+    expect(Object.keys(results.bracket ?? {})).toEqual(['read', 'write', 'readAndLook'])
+    expect(results.crossover?.points.map(({ size }) => size)).toEqual([64, 1024, 4096, 16_384, 65_536])
+    expect(results.aims).toHaveLength(8)
+    const [tables] = stdout.split('Figures in')
+    for (const line of tables!.split('\n')) expect(line.length).toBeLessThanOrEqual(110)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}, 120_000)

@@ -1,0 +1,49 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+const root = new URL('../../', import.meta.url).pathname
+const run = promisify(execFile)
+
+/** What an example prints; rejects unless it ends with 0. Lines of different processes come in any order. */
+async function lines(name: string): Promise<string[]> {
+  const { stdout, stderr } = await run(process.execPath, ['--import', 'tsx', `examples/${name}.ts`], {
+    cwd: root,
+    timeout: 50_000,
+  })
+  expect(stderr).toBe('')
+  return stdout.trim().split('\n')
+}
+
+test('two-processes: the reader sees the picture, and the writer what the reader wrote', async () => {
+  expect(await lines('two-processes')).toEqual([
+    'reader: { width: 3840, height: 2160 } 33177600 bytes of 42',
+    'writer: the first byte is 43 now',
+  ])
+}, 60_000)
+
+test('worker: the thread adds up every block', async () => {
+  const sums = [0, 1, 2, 3].map((block) => `main: { block: ${block}, sum: ${block * 2 ** 20} }`)
+  expect(await lines('worker')).toEqual(sums)
+}, 60_000)
+
+test('from-fd: memory of other programs is read', async () => {
+  expect(await lines('from-fd')).toEqual(['19 bytes: hello from /dev/shm', '4096 bytes: hello from a python'])
+}, 60_000)
+
+test('own-exporter: release comes when the last holder has let go', async () => {
+  const printed = await lines('own-exporter')
+  expect(printed.toSorted()).toEqual([
+    'exporter: nobody has it any more, the camera gets it back',
+    'exporter: sent and closed',
+    'exporter: the viewer has it',
+    "viewer: 'frame' of 'camera' ends in 255",
+  ])
+  const order = [
+    'exporter: sent and closed',
+    'exporter: the viewer has it',
+    'exporter: nobody has it any more',
+  ]
+  const exporter = printed.filter((line) => line.startsWith('exporter'))
+  expect(exporter.map((line) => line.split(',')[0])).toEqual(order)
+}, 60_000)
