@@ -147,6 +147,12 @@ napi_value IsPipe(napi_env env, napi_callback_info info) {
   return call.ok() ? call.Number(sys::IsPipe(fd)) : call.Failure();
 }
 
+napi_value Lock(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  return call.ok() ? call.Number(sys::Lock(fd)) : call.Failure();
+}
+
 napi_value DmaBufSync(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
@@ -170,6 +176,7 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"linkTarget", LinkTarget},
           {"sameFile", SameFile},
           {"isPipe", IsPipe},
+          {"lock", Lock},
           {"dmaBufSync", DmaBufSync}});
 }
 

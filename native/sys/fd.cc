@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -124,6 +125,10 @@ int SameFile(int a, int b) {
 int IsPipe(int fd) {
   // Answered by the kernel's pipes alone, whatever file system the descriptor is of.
   return fcntl(fd, F_GETPIPE_SZ) >= 0 ? 1 : 0;
+}
+
+int Lock(int fd) {
+  return Retry([&] { return flock(fd, LOCK_EX | LOCK_NB); });
 }
 
 int PollNow(int fd, short events) {

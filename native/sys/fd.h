@@ -36,6 +36,7 @@ int InspectDoor(int fd, Facts* facts);
 int LinkTarget(int fd, std::string* target);
 int SameFile(int a, int b);
 int IsPipe(int fd);
+int Lock(int fd);
 int PollNow(int fd, short events);
 int DmaBufSync(int fd, uint64_t flags);
 

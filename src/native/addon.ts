@@ -52,6 +52,8 @@ export interface Addon {
 
   /** Whether a descriptor is a pipe (or a FIFO): 1 or 0. Asks no file system, and needs no /proc. */
   isPipe(fd: number): number
+  /** Takes the exclusive `flock(2)` of a file or directory, without waiting (`-EAGAIN`); closing gives it back. */
+  lock(fd: number): number
 
   // ---- memory -----------------------------------------------------------------------------------------
   /** `memfd_create` with `MFD_CLOEXEC | MFD_ALLOW_SEALING`, and `MFD_NOEXEC_SEAL` where the kernel knows it. */
