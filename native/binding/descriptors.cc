@@ -134,6 +134,13 @@ napi_value LinkTarget(napi_env env, napi_callback_info info) {
   return text;
 }
 
+napi_value PipeAccess(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::PipeAccess(fd));
+}
+
 napi_value SameFile(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int a = call.Int(0), b = call.Int(1);
@@ -162,6 +169,7 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"open", Open},
           {"inspect", Inspect},
           {"linkTarget", LinkTarget},
+          {"pipeAccess", PipeAccess},
           {"sameFile", SameFile},
           {"dmaBufSync", DmaBufSync}});
 }

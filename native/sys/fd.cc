@@ -103,6 +103,13 @@ int InspectDoor(int fd, Facts* facts) {
   return S_ISSOCK(facts->mode) ? 0 : -ENOTSOCK;
 }
 
+int PipeAccess(int fd) {
+  // Only a pipe has a size, and it is the kernel itself that answers.
+  if (fcntl(fd, F_GETPIPE_SZ) < 0) return -EBADF;
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? -errno : flags & O_ACCMODE;
+}
+
 int LinkTarget(int fd, std::string* target) {
   if (fd < 0) return -EBADF;
   char buffer[4096];

@@ -75,15 +75,11 @@ export function admitSegment(fd: number, byteLength: number): FileFacts | string
   return facts
 }
 
-/** Whether a descriptor is the writing end of a pipe: asked of the kernel's link text, never of a file system. */
+/** Whether a descriptor is the writing end of a pipe: the kernel itself answers, never a file system. */
 export function admitLeash(fd: number): true | string {
-  const facts = inspect(fd)
-  if (typeof facts === 'number') return 'a leash is not open'
-  if ((facts.statusFlags & ACCESS_MODE) !== WRITE_ONLY) return 'a leash is not a writing end'
-  const target = addon().linkTarget(fd)
-  // A path always begins with a slash, so no file can be named like this.
-  if (typeof target === 'number' || !target.startsWith('pipe:[')) return 'a leash is not a pipe'
-  return true
+  const access = addon().pipeAccess(fd)
+  if (access < 0) return 'a leash is not a pipe'
+  return access === WRITE_ONLY ? true : 'a leash is not a writing end'
 }
 
 /**
@@ -91,8 +87,8 @@ export function admitLeash(fd: number): true | string {
  * Whoever receives fast would otherwise have thousands waiting to be closed.
  */
 export function dismiss(fd: number): void {
-  const facts = inspect(fd)
-  if (typeof facts !== 'number' && facts.seals !== NO_SEALS) addon().close(fd)
+  // Only memory has seals.
+  if (addon().getSeals(fd) >= 0) addon().close(fd)
   else addon().closeLater([fd])
 }
 
