@@ -134,17 +134,18 @@ napi_value LinkTarget(napi_env env, napi_callback_info info) {
   return text;
 }
 
+napi_value PipeAccess(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::PipeAccess(fd));
+}
+
 napi_value SameFile(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int a = call.Int(0), b = call.Int(1);
   if (!call.ok()) return call.Failure();
   return call.Number(sys::SameFile(a, b));
-}
-
-napi_value IsPipe(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  int fd = call.Int(0);
-  return call.ok() ? call.Number(sys::IsPipe(fd)) : call.Failure();
 }
 
 napi_value Lock(napi_env env, napi_callback_info info) {
@@ -174,8 +175,8 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"open", Open},
           {"inspect", Inspect},
           {"linkTarget", LinkTarget},
+          {"pipeAccess", PipeAccess},
           {"sameFile", SameFile},
-          {"isPipe", IsPipe},
           {"lock", Lock},
           {"dmaBufSync", DmaBufSync}});
 }

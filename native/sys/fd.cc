@@ -104,6 +104,13 @@ int InspectDoor(int fd, Facts* facts) {
   return S_ISSOCK(facts->mode) ? 0 : -ENOTSOCK;
 }
 
+int PipeAccess(int fd) {
+  // Only a pipe has a size, and it is the kernel itself that answers.
+  if (fcntl(fd, F_GETPIPE_SZ) < 0) return -EBADF;
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? -errno : flags & O_ACCMODE;
+}
+
 int LinkTarget(int fd, std::string* target) {
   if (fd < 0) return -EBADF;
   char buffer[4096];
@@ -120,11 +127,6 @@ int SameFile(int a, int b) {
   if (result == 0) result = Stat(b, 0, &second);
   if (result < 0) return result;
   return first.device == second.device && first.inode == second.inode;
-}
-
-int IsPipe(int fd) {
-  // Answered by the kernel's pipes alone, whatever file system the descriptor is of.
-  return fcntl(fd, F_GETPIPE_SZ) >= 0 ? 1 : 0;
 }
 
 int Lock(int fd) {

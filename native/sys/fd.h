@@ -34,8 +34,10 @@ int Inspect(int fd, StatAnyway anyway, Facts* facts);
 int InspectDoor(int fd, Facts* facts);
 
 int LinkTarget(int fd, std::string* target);
+/** The access mode (O_RDONLY, O_WRONLY, O_RDWR) of one end of a pipe; -EBADF for everything else. Asks no
+ * file system. */
+int PipeAccess(int fd);
 int SameFile(int a, int b);
-int IsPipe(int fd);
 int Lock(int fd);
 int PollNow(int fd, short events);
 int DmaBufSync(int fd, uint64_t flags);

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <deque>
 #include <mutex>
 
@@ -32,6 +33,18 @@ void Retire(void* address, size_t length) {
     bytes -= oldest.length;
     munmap(oldest.address, oldest.length);
   }
+}
+
+void* TakeRetired(size_t length, size_t alignment) {
+  std::lock_guard lock(mutex);
+  if (ranges == nullptr || ranges->empty()) return nullptr;
+  bool waited = bytes + length > kQuarantineBytes || ranges->size() >= kQuarantineRanges;
+  Range oldest = ranges->front();
+  if (!waited || oldest.length != length) return nullptr;
+  if (reinterpret_cast<uintptr_t>(oldest.address) % alignment != 0) return nullptr;
+  ranges->pop_front();
+  bytes -= oldest.length;
+  return oldest.address;
 }
 
 Waiting QuarantineState() {

@@ -18,6 +18,12 @@ constexpr size_t kQuarantineRanges = 4096;
 
 /** Takes over a range that is already inaccessible. Thread-safe. */
 void Retire(void* address, size_t length);
+/**
+ * The oldest range, when it has waited long enough to be given up and fits: as long as asked for and so
+ * aligned. It is the caller's from then on, still guarded. Saves a program that moves mappings all the time
+ * three system calls each. Null otherwise.
+ */
+void* TakeRetired(size_t length, size_t alignment);
 Waiting QuarantineState();
 
 }  // namespace sys

@@ -44,6 +44,12 @@ size_t GranularityOf(int fd) {
 
 int Region::Reserve(size_t length, size_t granularity) {
   size_t alignment = length >= kHugeAlignment ? std::max(granularity, kHugeAlignment) : granularity;
+  if (void* retired = TakeRetired(length, alignment)) {
+    base_ = static_cast<uint8_t*>(retired);
+    length_ = length;
+    granularity_ = granularity;
+    return 0;
+  }
   auto page = static_cast<size_t>(getpagesize());
   size_t slack = alignment - page;
   if (length > SIZE_MAX - slack) return -ENOMEM;

@@ -239,7 +239,9 @@ export class BufferCore {
   }
 
   get frozen(): boolean {
-    return this.storage.kind === 'memfd' && isFrozen(addon().getSeals(this.storage.fd))
+    // What many may write carries F_SEAL_SEAL: it can never be frozen, and need not be asked.
+    if (this.storage.sharing === 'writable' || this.storage.kind !== 'memfd') return false
+    return isFrozen(addon().getSeals(this.storage.fd))
   }
 
   /** Gives up the writable mapping and seals the storage against every write, for good. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { errno, problem } from '../internal/errors.ts'
+import { problem } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
 import { type FileFacts, inspect } from './facts.ts'
 import { hasSeals, NO_SEALS, READ_ONLY_SEALS, Seal, WRITABLE_SEALS } from './seals.ts'
@@ -75,20 +75,11 @@ export function admitSegment(fd: number, byteLength: number): FileFacts | string
   return facts
 }
 
-/**
- * Whether a descriptor is the writing end of a pipe: asked of the kernel's pipes and its link text, never of a file
- * system. Where /proc is missing the link text is, and a FIFO of a hostile file system cannot be told from a pipe.
- */
+/** Whether a descriptor is the writing end of a pipe: the kernel itself answers, never a file system. */
 export function admitLeash(fd: number): true | string {
-  const facts = inspect(fd)
-  if (typeof facts === 'number') return 'a leash is not open'
-  if ((facts.statusFlags & ACCESS_MODE) !== WRITE_ONLY) return 'a leash is not a writing end'
-  if (addon().isPipe(fd) !== 1) return 'a leash is not a pipe'
-  const target = addon().linkTarget(fd)
-  // A path always begins with a slash, so no file can be named like this. An open descriptor that /proc does not
-  // know: there is no /proc here.
-  const pipe = typeof target === 'number' ? target === -errno.EBADF : target.startsWith('pipe:[')
-  return pipe ? true : 'a leash is not a pipe'
+  const access = addon().pipeAccess(fd)
+  if (access < 0) return 'a leash is not a pipe'
+  return access === WRITE_ONLY ? true : 'a leash is not a writing end'
 }
 
 /**
@@ -96,8 +87,8 @@ export function admitLeash(fd: number): true | string {
  * Whoever receives fast would otherwise have thousands waiting to be closed.
  */
 export function dismiss(fd: number): void {
-  const facts = inspect(fd)
-  if (typeof facts !== 'number' && facts.seals !== NO_SEALS) addon().close(fd)
+  // Only memory has seals.
+  if (addon().getSeals(fd) >= 0) addon().close(fd)
   else addon().closeLater([fd])
 }
 

@@ -47,11 +47,11 @@ export interface Addon {
   inspect(fd: number, anyway: boolean): number
   /** `readlink(/proc/self/fd/N)`: `pipe:[123]`, `/memfd:name (deleted)`, `/dmabuf:name`. Asks no file system. */
   linkTarget(fd: number): string | number
+  /** The access mode of one end of a pipe (`O_RDONLY` 0, `O_WRONLY` 1); `-EBADF` for everything else. Asks no file system. */
+  pipeAccess(fd: number): number
   /** Tells whether two descriptors are the same file (device and inode): 1 or 0. Only for files known to be local. */
   sameFile(a: number, b: number): number
 
-  /** Whether a descriptor is a pipe (or a FIFO): 1 or 0. Asks no file system, and needs no /proc. */
-  isPipe(fd: number): number
   /** Takes the exclusive `flock(2)` of a file or directory, without waiting (`-EAGAIN`); closing gives it back. */
   lock(fd: number): number
 

@@ -90,10 +90,18 @@ export class IncomingHandles {
       native.close(leash)
       return own
     }
-    const admitted = this.#admit(handle, storage)
-    if (typeof admitted === 'string') return admitted
     const { words, base } = recordOf(state, record)
     const generation = Atomics.load(words, base + StateRecord.generation)
+    const known = state.cores.get(record)
+    const held = known !== undefined && recordKnown(known, idLow, idHigh) ? heldBuffer(known) : undefined
+    if (known !== undefined && held?.generation === generation) {
+      // Here already, or parked, with the storage that its record names: this descriptor is not needed.
+      dismiss(storage)
+      held.receivedAgain(leash)
+      return known
+    }
+    const admitted = this.#admit(handle, storage)
+    if (typeof admitted === 'string') return admitted
     const { facts } = admitted
     const bound =
       words[base + StateRecord.storageInodeLow] === facts.inodeLow &&
@@ -102,9 +110,12 @@ export class IncomingHandles {
       words[base + StateRecord.storageDeviceHigh] === facts.deviceHigh &&
       Atomics.load(words, base + StateRecord.generation) === generation
     if (!bound) return 'a handle whose storage is not the one its record names'
-    const known = state.cores.get(record)
-    if (known !== undefined && recordKnown(known, idLow, idHigh)) {
-      return this.#again(known, handle, admitted, generation, storage, leash)
+    if (known !== undefined && held !== undefined) {
+      if (known.references > 0) return 'the storage of a fixed buffer was replaced while it is held'
+      known.replaceStorage(storageOf(handle, admitted, storage), undefined)
+      held.generation = generation
+      held.receivedAgain(leash)
+      return known
     }
     // A parked buffer of a record that was used again: its exporter is done with it.
     if (known !== undefined && known.references === 0) known.destroy()
@@ -118,27 +129,6 @@ export class IncomingHandles {
       native.close(leash)
       throw error
     }
-    return core
-  }
-
-  /** A buffer that is here already, or parked. */
-  #again(
-    core: BufferCore,
-    handle: Handle,
-    admitted: Admitted,
-    generation: number,
-    storage: number,
-    leash: number,
-  ): BufferCore | string {
-    const held = heldBuffer(core)
-    if (held === undefined) return 'a record of another kind'
-    if (held.generation === generation) addon().close(storage)
-    else if (core.references > 0) return 'the storage of a fixed buffer was replaced while it is held'
-    else {
-      core.replaceStorage(storageOf(handle, admitted, storage), undefined)
-      held.generation = generation
-    }
-    held.receivedAgain(leash)
     return core
   }
 

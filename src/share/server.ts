@@ -66,7 +66,9 @@ export async function listen(address: Address, listenOpts?: ListenOptions): Prom
   let server: Server
   try {
     const bind = () => bindPath(fd, parsed, mode, backlog)
-    const inode = parsed.abstract ? bindAbstract(fd, parsed, backlog) : await locked(dirname(parsed.name), bind)
+    const inode = parsed.abstract
+      ? bindAbstract(fd, parsed, backlog)
+      : await locked(dirname(parsed.name), bind)
     server = new Server(fd, parsed, inode, allow, trust, signal)
   } catch (error) {
     native.close(fd)
@@ -296,7 +298,8 @@ async function locked<T>(directory: string, act: () => T): Promise<T> {
   const native = addon()
   const fd = native.open(directory, O_DIRECTORY, 0)
   try {
-    for (let tries = 0; fd >= 0 && native.lock(fd) === -errno.EAGAIN && tries < LOCK_TRIES; tries++) await sleep(RETRY)
+    for (let tries = 0; fd >= 0 && native.lock(fd) === -errno.EAGAIN && tries < LOCK_TRIES; tries++)
+      await sleep(RETRY)
     return act()
   } finally {
     if (fd >= 0) native.close(fd)
