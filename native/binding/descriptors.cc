@@ -148,6 +148,12 @@ napi_value SameFile(napi_env env, napi_callback_info info) {
   return call.Number(sys::SameFile(a, b));
 }
 
+napi_value Lock(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  return call.ok() ? call.Number(sys::Lock(fd)) : call.Failure();
+}
+
 napi_value DmaBufSync(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
@@ -171,6 +177,7 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"linkTarget", LinkTarget},
           {"pipeAccess", PipeAccess},
           {"sameFile", SameFile},
+          {"lock", Lock},
           {"dmaBufSync", DmaBufSync}});
 }
 

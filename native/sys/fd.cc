@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -126,6 +127,10 @@ int SameFile(int a, int b) {
   if (result == 0) result = Stat(b, 0, &second);
   if (result < 0) return result;
   return first.device == second.device && first.inode == second.inode;
+}
+
+int Lock(int fd) {
+  return Retry([&] { return flock(fd, LOCK_EX | LOCK_NB); });
 }
 
 int PollNow(int fd, short events) {

@@ -38,6 +38,7 @@ int LinkTarget(int fd, std::string* target);
  * file system. */
 int PipeAccess(int fd);
 int SameFile(int a, int b);
+int Lock(int fd);
 int PollNow(int fd, short events);
 int DmaBufSync(int fd, uint64_t flags);
 

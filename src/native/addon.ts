@@ -52,6 +52,9 @@ export interface Addon {
   /** Tells whether two descriptors are the same file (device and inode): 1 or 0. Only for files known to be local. */
   sameFile(a: number, b: number): number
 
+  /** Takes the exclusive `flock(2)` of a file or directory, without waiting (`-EAGAIN`); closing gives it back. */
+  lock(fd: number): number
+
   // ---- memory -----------------------------------------------------------------------------------------
   /** `memfd_create` with `MFD_CLOEXEC | MFD_ALLOW_SEALING`, and `MFD_NOEXEC_SEAL` where the kernel knows it. */
   memfdCreate(name: string, hugePageShift: number): number

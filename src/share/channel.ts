@@ -2,7 +2,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { coreOf, type DmaBuf } from '../dmabuf/dmabuf.ts'
 import { abortable, aborted, throwIfAborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
-import { type DmaBufError, problem, systemError } from '../internal/errors.ts'
+import { checked, type DmaBufError, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { abortSignal, integer, oneOf, options, shown } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
@@ -93,13 +93,17 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
     return Channel.fromFd(inheritedDescriptor(), channelOpts)
   }
 
-  /** A channel over an inherited or otherwise received SEQPACKET socket. Consumes `fd`. */
+  /**
+   * A channel over an inherited or otherwise received SEQPACKET socket. Consumes `fd`, unless it throws: `EBADF`,
+   * `ENOTSOCK`.
+   */
   static fromFd(fd: number, channelOpts?: ChannelOptions): Channel {
     integer('fd', fd, 0, 2 ** 31 - 1)
     const trust = trustOf(channelOpts)
     const native = addon()
-    const result = native.adopt(fd)
-    if (result < 0) throw systemError(result, 'fcntl', `taking over descriptor ${fd}`)
+    const what = `taking over descriptor ${fd}`
+    checked(native.peerCredentials(fd), 'getsockopt', what)
+    checked(native.adopt(fd), 'fcntl', what)
     return new Channel(fd, trust)
   }
 

@@ -1,5 +1,6 @@
-import { chmodSync, linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { chmodSync, constants, linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { abortable, aborted } from '../internal/abort.ts'
 import { checked, errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
@@ -35,7 +36,12 @@ const listenOptions = ['mode', 'allow', 'backlog', 'signal', 'trust'] as const
 /** Channels accepted ahead of `accept()`; further connections wait in the kernel's backlog. */
 const MAX_READY = 64
 
-/** Milliseconds until a server that had no descriptor left tries again. */
+/** How often the lock of a directory is asked for. */
+const LOCK_TRIES = 40
+
+const { O_DIRECTORY } = constants
+
+/** Milliseconds until a lock is asked for again, or a server that had no descriptor left tries again. */
 const RETRY = 50
 
 interface Waiter {
@@ -57,13 +63,22 @@ export async function listen(address: Address, listenOpts?: ListenOptions): Prom
   if (signal?.aborted) throw aborted(signal, 'listen')
   const native = addon()
   const fd = checked(native.socket(), 'socket', 'listening')
+  let server: Server
   try {
-    const inode = parsed.abstract ? bindAbstract(fd, parsed, backlog) : bindPath(fd, parsed, mode, backlog)
-    return new Server(fd, parsed, inode, allow, trust, signal)
+    const bind = () => bindPath(fd, parsed, mode, backlog)
+    const inode = parsed.abstract
+      ? bindAbstract(fd, parsed, backlog)
+      : await locked(dirname(parsed.name), bind)
+    server = new Server(fd, parsed, inode, allow, trust, signal)
   } catch (error) {
     native.close(fd)
     throw error
   }
+  if (signal?.aborted) {
+    await server.close()
+    throw aborted(signal, 'listen')
+  }
+  return server
 }
 
 /** A listening socket: channels by `accept()` or `for await`. Keeps the process alive until closed or `unref`ed. */
@@ -242,8 +257,9 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     this.#signal?.removeEventListener('abort', this.#stop)
     process.off('exit', this.#leave)
     this.#poll.close()
-    addon().close(this.#fd)
+    // While it still listens, nobody takes the file for a stale one and replaces it.
     this.#removeFile()
+    addon().close(this.#fd)
     for (const channel of [...this.#ready.splice(0), ...this.#greeting]) void channel.close()
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
   }
@@ -271,6 +287,23 @@ function bindAbstract(fd: number, address: ParsedAddress, backlog: number): unde
   if (result === -errno.EADDRINUSE) throw inUse(address, 'another server listens there')
   checked(result, 'bind', `listening on ${shownAddress(address)}`)
   checked(addon().listen(fd, backlog), 'listen', `listening on ${shownAddress(address)}`)
+}
+
+/**
+ * Runs `act` while this process has the lock of a directory: else two servers that find the same stale file can take
+ * away each other's new one. The kernel gives the lock of a dead process back; one that is held for long, or a directory
+ * that cannot be read, is no reason to fail.
+ */
+async function locked<T>(directory: string, act: () => T): Promise<T> {
+  const native = addon()
+  const fd = native.open(directory, O_DIRECTORY, 0)
+  try {
+    for (let tries = 0; fd >= 0 && native.lock(fd) === -errno.EAGAIN && tries < LOCK_TRIES; tries++)
+      await sleep(RETRY)
+    return act()
+  } finally {
+    if (fd >= 0) native.close(fd)
+  }
 }
 
 /**

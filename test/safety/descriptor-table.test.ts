@@ -12,10 +12,19 @@ beforeAll(() => {
 afterAll(() => code[Symbol.dispose]())
 
 /** Runs a child of the tests with a limit of descriptors; what it printed, and how it ended. */
-async function underLimit(limit: number, path: string, ...args: string[]) {
+async function underLimit(
+  limit: number,
+  path: string,
+  args: readonly string[] = [],
+  user: { uid?: number; gid?: number } = {},
+) {
   const argv = ['-c', `ulimit -n ${limit}; exec "$@"`, 'sh', process.execPath, '--expose-gc']
   const script = fileURLToPath(code.url(`test/children/${path}`))
-  const child = spawn('/bin/sh', [...argv, script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('/bin/sh', [...argv, script, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: '/',
+    ...user,
+  })
   let out = ''
   let err = ''
   child.stdout.on('data', (chunk: Buffer) => {
@@ -37,11 +46,9 @@ interface Line {
 }
 
 test('a full descriptor table is an EMFILE: nothing leaks, nothing crashes, a failed send harms no channel', async () => {
-  const { status, signal, out, err } = await underLimit(
-    90,
-    'full-table.ts',
+  const { status, signal, out, err } = await underLimit(90, 'full-table.ts', [
     code.url('test/children/puppet.ts').href,
-  )
+  ])
   expect(err).toBe('')
   expect([status, signal]).toEqual([0, null])
   const lines = out
@@ -65,7 +72,7 @@ test('a full descriptor table is an EMFILE: nothing leaks, nothing crashes, a fa
 // A script and not vitest itself under the limit: the runner alone has more than 64 descriptors open.
 test('all that the library does works under ulimit -n 64, thousands of times', async () => {
   const puppet = code.url('test/children/puppet.ts').href
-  const { status, signal, out, err } = await underLimit(64, 'few-descriptors.ts', puppet)
+  const { status, signal, out, err } = await underLimit(64, 'few-descriptors.ts', [puppet])
   expect(err).toBe('')
   expect(out.trim().split('\n')).toEqual([
     'allocate',
@@ -74,6 +81,19 @@ test('all that the library does works under ulimit -n 64, thousands of times', a
     'frames',
     'servers',
     'nothing is left',
+  ])
+  expect([status, signal]).toEqual([0, null])
+})
+
+test('a peer that does not read stops the buffers of its user, not the messages, and not for longer than it lives', async () => {
+  // Root is exempt from the kernel's limit, so that it becomes another user; everybody else is one.
+  const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+  const { status, signal, out, err } = await underLimit(64, 'in-flight.ts', [], user)
+  expect(err).toBe('')
+  expect(out.trim().split('\n')).toEqual([
+    'the limit is an error of the send',
+    'messages without buffers pass, on this channel and others',
+    'when the deaf peer is gone, all goes on',
   ])
   expect([status, signal]).toEqual([0, null])
 })

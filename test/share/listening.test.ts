@@ -115,6 +115,26 @@ test('of many servers that start at once in one process exactly one wins', async
   for (const winner of winners) await closeAll(...(await meet(winner, path)), winner)
 })
 
+test('a server waits while another one looks after the files of its directory, but not for ever', async () => {
+  const lock = addon().open(directory, 0, 0)
+  expect(addon().lock(lock)).toBe(0)
+  let listens = false
+  const waiting = listen(path).finally(() => {
+    listens = true
+  })
+  const aborted = codeOf(() => listen(`${path}-aborted`, { signal: AbortSignal.timeout(1) }))
+  for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
+  expect(listens).toBe(false)
+  addon().close(lock)
+  await closeAll(await waiting)
+  expect(await aborted).toBe('ABORT_ERR')
+  const held = addon().open(directory, 0, 0)
+  expect(addon().lock(held)).toBe(0)
+  await closeAll(await listen(path))
+  addon().close(held)
+  expect(readdirSync(directory).filter((name) => name.startsWith('s'))).toEqual([])
+})
+
 test('of many processes that find the file of a dead server exactly one wins', async () => {
   const args = ['--import', 'tsx', server, path]
   const start = () => spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
