@@ -4,7 +4,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Folders of tests that run on every Node: what depends on the addon, on Node-API and on the event loop.
-core=(test/native)
+core=(test/native test/memory test/dmabuf test/exporters test/transport test/protocol test/share)
 
 # The package as a user has it, for the runtimes that cannot run the tests.
 installed() {
