@@ -5,7 +5,8 @@
 CI_RESULTS=$(mktemp -d)
 CI_SECONDS=2340
 # Where downloaded runtimes and compilers are kept between runs.
-CI_CACHE=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/dmabuf-ci
+# Where other users can go too: a test runs Node as one of them.
+CI_CACHE=${CI_CACHE:-${TMPDIR:-/tmp}/dmabuf-ci-cache}
 export CI_CACHE
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 trap total EXIT

@@ -119,7 +119,8 @@ export const problems = {
   revoked: {
     code: 'ENODEV',
     text: 'buffer {name} was revoked by its exporter',
-    cause: 'The exporter called revoke().',
+    cause:
+      'The exporter called revoke(), or said that the leash which came with the buffer is not one of it (a forwarder lied).',
     remedy: 'Close the buffer; ask the exporter for another one.',
   },
   truncated: {

@@ -70,6 +70,8 @@ class HolderPort {
     const exporter: RemoteExporter = new RemoteExporter(door, connected, {
       revoked: (message) => this.#forCore(exporter, message, 'revoked'),
       freed: (message) => this.#forCore(exporter, message, 'freed'),
+      // Whoever sent it had no leash of it: the exporter may give the memory to others, so it is as good as revoked.
+      refused: (message) => this.#forCore(exporter, message, 'revoked'),
       closed: () => this.#exporters.delete(key),
     })
     this.#exporters.set(key, exporter)

@@ -9,6 +9,8 @@ import { PrivateSocket } from './private-socket.ts'
 export interface RemoteExporterHandler {
   revoked(message: PrivateMessage): void
   freed(message: PrivateMessage): void
+  /** The exporter says that what this side shows as a leash is none of the buffer's. */
+  refused(message: PrivateMessage): void
   /** The last state segment of this exporter is no longer used. */
   closed(): void
 }
@@ -148,7 +150,8 @@ export class RemoteExporter {
     }
     if (message.type === PrivateType.revoked) this.#handler.revoked(message)
     else if (message.type === PrivateType.freed) this.#handler.freed(message)
-    else if (message.type !== PrivateType.welcome && message.type !== PrivateType.error) {
+    else if (message.type === PrivateType.error) this.#handler.refused(message)
+    else if (message.type !== PrivateType.welcome) {
       return `a private message of type ${message.type}`
     }
     return undefined

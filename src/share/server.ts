@@ -118,7 +118,7 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     this.#trust = trust
     this.#signal = signal
     signal?.addEventListener('abort', this.#stop, { once: true })
-    process.on('exit', this.#leave)
+    atExit(this.#leave)
     this.#poll = new (addon().Poll)(fd, () => this.#accept())
     this.#poll.start(READABLE)
   }
@@ -255,7 +255,7 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     if (this.#closed) return
     this.#closed = true
     this.#signal?.removeEventListener('abort', this.#stop)
-    process.off('exit', this.#leave)
+    leaving.delete(this.#leave)
     this.#poll.close()
     // While it still listens, nobody takes the file for a stale one and replaces it.
     this.#removeFile()
@@ -263,6 +263,20 @@ export class Server implements AsyncIterable<Channel>, AsyncDisposable {
     for (const channel of [...this.#ready.splice(0), ...this.#greeting]) void channel.close()
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined)
   }
+}
+
+/** What open servers do when the process ends. */
+const leaving = new Set<() => void>()
+let watched = false
+
+/** One listener for all of them: Node warns of a leak from the eleventh on. */
+function atExit(leave: () => void): void {
+  leaving.add(leave)
+  if (watched) return
+  watched = true
+  process.on('exit', () => {
+    for (const each of leaving) each()
+  })
 }
 
 function allowOf(

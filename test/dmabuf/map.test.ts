@@ -85,7 +85,8 @@ test('a buffer beyond 4 GiB is bracketed, copied and mapped in ranges', async ()
   expect([none.bytes.length, none.copy().bytes.length]).toEqual([0, 0])
   const mappings = sharedMappings().length
   cpu.end()
-  expect(sharedMappings()).toHaveLength(mappings - 1)
+  // Where one ArrayBuffer cannot show all of it, the access has a mapping of its own.
+  expect(sharedMappings()).toHaveLength(big > constants.MAX_LENGTH ? mappings - 1 : mappings)
   addon().close(fd)
 })
 

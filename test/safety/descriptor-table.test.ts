@@ -69,7 +69,7 @@ test('a full descriptor table is an EMFILE: nothing leaks, nothing crashes, a fa
   }
 })
 
-// A script and not vitest itself under the limit: the runner alone has more than 64 descriptors open.
+// A script and not the runner: so that the descriptors counted are the library's, and none of vitest's own.
 test('all that the library does works under ulimit -n 64, thousands of times', async () => {
   const puppet = code.url('test/children/puppet.ts').href
   const { status, signal, out, err } = await underLimit(64, 'few-descriptors.ts', [puppet])

@@ -7,11 +7,13 @@ import { Seal } from '../../src/memory/seals.ts'
 import { addon } from '../../src/native/load.ts'
 import type { Channel } from '../../src/share/channel.ts'
 import { HandleFlag } from '../../src/share/handle.ts'
+import { PRIVATE_BYTES, PrivateType, writePrivate } from '../../src/share/private-message.ts'
 import { PacketType } from '../../src/transport/packet.ts'
 import { useCensus } from '../support/census.ts'
 import { closePair, expectAlive, expectDropped, warmUp } from '../support/dropped.ts'
 import { FakeExporter, memfd, pipeEnd, STATE_SEALS, STORAGE_SEALS } from '../support/fake-exporter.ts'
 import { message, packet, RawPeer } from '../support/raw-peer.ts'
+import { until } from '../support/until.ts'
 
 const O_PATH = 0o10000000
 const both = HandleFlag.storage | HandleFlag.leash
@@ -231,5 +233,32 @@ test('a state segment that changes all the time is survived', async () => {
       }
     }
     for (const each of buffers) each.close()
+  })
+})
+
+test('a buffer whose exporter knows nothing of its leash is as good as revoked', async () => {
+  using exporter = new FakeExporter()
+  const native = addon()
+  await play(async (peer, channel) => {
+    expect(native.socketPair()).toBe(0)
+    const [ours = -1, theirs = -1] = native.scratch.descriptors
+    exporter.introduce(peer, theirs)
+    native.close(theirs)
+    exporter.send(peer)
+    const { buffers } = await channel.receive()
+    const buffer = buffers[0]!
+    const { bytes } = buffer.beginCpuAccessSync('read')
+    const { scratch } = native
+    writePrivate(new DataView(scratch.tx.buffer, scratch.tx.byteOffset), {
+      type: PrivateType.error,
+      idLow: 1,
+      argument: 13,
+    })
+    expect(native.send(ours, PRIVATE_BYTES, 0, false)).toBe(PRIVATE_BYTES)
+    await until(() => buffer.revoked, 'the refusal arrives')
+    expect(bytes.length).toBe(0)
+    expect(() => buffer.beginCpuAccessSync('read')).toThrow('ENODEV')
+    buffer.close()
+    native.close(ours)
   })
 })
