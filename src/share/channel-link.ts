@@ -144,7 +144,7 @@ export class ChannelLink implements Reader {
   // ---- receiving ------------------------------------------------------------------------------------------
 
   #packet(length: number, count: number): boolean {
-    const descriptors = new IncomingDescriptors(count)
+    const descriptors = IncomingDescriptors.received(count)
     const header = readHeader(rx(), length)
     let wrong: string | DmaBufError | undefined
     if (typeof header === 'string') wrong = header
@@ -234,27 +234,23 @@ export class ChannelLink implements Reader {
     const layout = layoutOf(header, length)
     if (typeof layout === 'string') return layout
     const buffers: DmaBuf[] = []
-    const drop = (reason: string) => {
-      for (const buffer of buffers) buffer.close()
-      return reason
-    }
     for (let index = 0; index < header.handles; index++) {
       let core: BufferCore | string
       try {
         core = this.#incoming.receive(rx(), HEADER_BYTES + index * HANDLE_BYTES, descriptors)
       } catch (error) {
-        drop('')
+        drop(buffers, '')
         throw error
       }
-      if (typeof core === 'string') return drop(core)
+      if (typeof core === 'string') return drop(buffers, core)
       buffers.push(wrap(core))
     }
-    if (descriptors.left > 0) return drop(`${descriptors.left} descriptors that belong to no buffer`)
+    if (descriptors.left > 0) return drop(buffers, `${descriptors.left} descriptors that belong to no buffer`)
     let message: JsonLike
     try {
       message = readBody(header, layout, length)
     } catch (error) {
-      return drop(`a message that is not well-formed (${(error as Error).message})`)
+      return drop(buffers, `a message that is not well-formed (${(error as Error).message})`)
     }
     if (diagnostics.messageReceived.hasSubscribers) {
       diagnostics.messageReceived.publish({ peer: this.#peer, buffers: buffers.length })
@@ -313,4 +309,10 @@ export class ChannelLink implements Reader {
     this.#incoming.close()
     this.#delivery.afterwards(() => this.#handler.end(end))
   }
+}
+
+/** Takes back what of a message was received already. */
+function drop(buffers: readonly DmaBuf[], reason: string): string {
+  for (const buffer of buffers) buffer.close()
+  return reason
 }

@@ -46,10 +46,8 @@ function coresOf(buffers: readonly DmaBuf[]): BufferCore[] {
   throw problem('argument', { what: 'buffers', expected, received: shown(buffers) })
 }
 
-interface Waiter {
-  readonly take: (received: Received) => void
-  readonly end: () => void
-}
+/** Somebody who waits for a message; undefined when there will be none. */
+type Waiter = (received: Received | undefined) => void
 
 /**
  * A connection to one peer: messages (JSON with bytes in it) and buffers, in order, both ways. Made by `connect`,
@@ -63,6 +61,9 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
   #settleClosed: (closed: ChannelClosed) => void = () => {}
   #end: ChannelClosed | undefined
   #closing: Promise<void> | undefined
+  readonly #throwClosed = (): never => {
+    throw this.#closedError()
+  }
 
   /** @internal Consumes `fd`. */
   constructor(fd: number, trust: Trust) {
@@ -159,9 +160,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
   receive(receiveOpts?: SignalOptions): Promise<Received> {
     try {
       const signal = signalOf('receive', receiveOpts)
-      return this.#next(signal, asItIs, () => {
-        throw this.#closedError()
-      })
+      return this.#next(signal, asItIs, this.#throwClosed)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -228,19 +227,24 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
       this.#link.resume()
       return Promise.resolve(item(received))
     }
-    return abortable(signal, 'receive', (resolve, reject) => {
-      const waiter: Waiter = {
-        take: (value) => resolve(item(value)),
-        end: () => {
+    const wait = (resolve: (value: T) => void, reject: (error: unknown) => void) => {
+      const waiter: Waiter = (value) => {
+        if (value !== undefined) resolve(item(value))
+        else {
           try {
             resolve(atEnd())
           } catch (error) {
             reject(error)
           }
-        },
+        }
       }
-      if (this.#end !== undefined) waiter.end()
+      if (this.#end !== undefined) waiter(undefined)
       else this.#waiters.push(waiter)
+      return waiter
+    }
+    if (signal === undefined) return new Promise(wait)
+    return abortable(signal, 'receive', (resolve, reject) => {
+      const waiter = wait(resolve, reject)
       return () => this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
     })
   }
@@ -252,7 +256,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
       return false
     }
     const waiter = this.#waiters.shift()
-    if (waiter !== undefined) waiter.take(received)
+    if (waiter !== undefined) waiter(received)
     else this.#queue.push(received)
     return this.#queue.length < limits.maxQueuedReceives
   }
@@ -261,7 +265,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
     if (this.#end !== undefined) return
     this.#end = end.error === undefined ? { reason: end.reason } : { reason: end.reason, error: end.error }
     this.#settleClosed(this.#end)
-    for (const waiter of this.#waiters.splice(0)) waiter.end()
+    for (const waiter of this.#waiters.splice(0)) waiter(undefined)
   }
 
   #drop(): void {

@@ -14,6 +14,8 @@ import { rx, rxText, tx, txText } from './scratch-views.ts'
 /** No UTF-8 takes more than three bytes for a UTF-16 unit. */
 const UTF8_PER_UNIT = 3
 
+const noParts: Uint8Array[] = []
+
 /** What a message's header says of its body. */
 export interface WrittenBody {
   /** Bytes of the whole packet. */
@@ -56,7 +58,7 @@ export function writeBody(message: JsonLike, handles: number): WrittenBody {
 export function readBody(header: Header, layout: MessageLayout, length: number): JsonLike {
   const { rx: bytes } = addon().scratch
   const view = rx()
-  const parts: Uint8Array[] = []
+  const parts: Uint8Array[] = header.parts === 0 ? noParts : []
   let at = layout.parts
   for (let index = 0; index < header.parts; index++) {
     const size = view.getUint32(layout.partLengths + index * 4, true)

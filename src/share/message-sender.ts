@@ -11,6 +11,9 @@ import { type Introduction, type OutgoingDescriptors, OutgoingHandles } from './
 import type { Reader } from './readers.ts'
 import { tx } from './scratch-views.ts'
 
+/** Of a message without buffers, to which nothing is ever added. */
+const noDescriptors: OutgoingDescriptors = Object.freeze({ count: 0, owned: [] })
+
 /**
  * The sending half of a channel: messages in order, within the credit that the peer gives for descriptors, and the small
  * packets between them.
@@ -55,7 +58,7 @@ export class MessageSender {
       return this.#sendLater(message, cores, signal)
     }
     if (needed > 0) for (const core of cores) this.#introduce(core)
-    const descriptors = { count: 0, owned: [] as number[] }
+    const descriptors: OutgoingDescriptors = cores.length === 0 ? noDescriptors : { count: 0, owned: [] }
     try {
       const length = this.#write(message, cores, descriptors)
       const result = this.#socket.trySend(length, descriptors.count)

@@ -22,7 +22,7 @@ interface Waiting {
 export interface PacketHandler {
   /**
    * A packet of `length` bytes stands in `scratch.rx`, its descriptors in `scratch.incoming`; they are the
-   * handler's to close. Returns false to stop reading for now.
+   * handler's to close. Returns false to stop reading until {@link PacketSocket.resume}.
    */
   packet(length: number, descriptors: number): boolean
   /** The peer is gone, or the socket failed. Comes once; nothing follows. */

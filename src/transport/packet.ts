@@ -50,6 +50,8 @@ export interface Header {
   readonly argument: number
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
 export interface HeaderInit {
   readonly type: number
   readonly flags?: number
@@ -74,21 +76,35 @@ export function writeHeader(view: DataView, init: HeaderInit): void {
   view.setUint32(28, 0, true)
 }
 
-/** The header of a packet of `length` bytes, or what is wrong with it. The version is the caller's to judge. */
+/** The header read last: one object for all, because a packet is done with before the next one is read. */
+const lastHeader: Mutable<Header> = {
+  version: 0,
+  type: 0,
+  flags: 0,
+  jsonBytes: 0,
+  handles: 0,
+  parts: 0,
+  descriptors: 0,
+  argument: 0,
+}
+
+/**
+ * The header of a packet of `length` bytes, valid until the next call, or what is wrong with it. The version is the
+ * caller's to judge.
+ */
 export function readHeader(view: DataView, length: number): Header | string {
   if (length < HEADER_BYTES) return `a packet of ${length} bytes is shorter than a header`
   const magic = view.getUint32(0, true)
   if (magic !== MAGIC) return `a packet begins with 0x${magic.toString(16)} instead of the magic word`
-  return {
-    version: view.getUint8(4),
-    type: view.getUint8(5),
-    flags: view.getUint16(6, true),
-    jsonBytes: view.getUint32(8, true),
-    handles: view.getUint16(12, true),
-    parts: view.getUint16(14, true),
-    descriptors: view.getUint32(16, true),
-    argument: view.getUint32(20, true),
-  }
+  lastHeader.version = view.getUint8(4)
+  lastHeader.type = view.getUint8(5)
+  lastHeader.flags = view.getUint16(6, true)
+  lastHeader.jsonBytes = view.getUint32(8, true)
+  lastHeader.handles = view.getUint16(12, true)
+  lastHeader.parts = view.getUint16(14, true)
+  lastHeader.descriptors = view.getUint32(16, true)
+  lastHeader.argument = view.getUint32(20, true)
+  return lastHeader
 }
 
 /** Where the sections of a message lie. */
