@@ -12,8 +12,8 @@ await runStage<FilterJob>(async (stage) => {
     ? await new SystemHeap().pool({ byteLength: frameBytes(film), buffers: BUFFERS, name: 'demo filtered' })
     : null
 
-  await using upstream = await connect({ path: job.connect })
-  await using server = await listen({ path: job.listen }, { allow: { uid: process.getuid!() } })
+  await using upstream = await connect({ abstract: job.connect })
+  await using server = await listen({ abstract: job.listen }, { allow: { uid: process.getuid!() } })
   await stage.ready()
   await using downstream = await server.accept()
 

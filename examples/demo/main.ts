@@ -1,6 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Options, parseOptions, UsageError, usage } from './lib/options.ts'
 import { type MemoryUse, measureMemory } from './lib/pss.ts'
@@ -33,24 +32,24 @@ class Demo {
   /** Runs the film; resolves to the exit status. */
   async run(): Promise<number> {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => this.#interrupt())
-    const sockets = await mkdtemp(join(tmpdir(), 'dmabuf-demo-'))
     const progress = this.#showProgress()
     try {
-      const problem = await this.#play(sockets)
+      const problem = await this.#play()
       progress.stop()
       return this.#summarize(problem)
     } finally {
       progress.stop()
       await Promise.all(this.#stages.map((stage) => stage.close(GRACE_MS)))
-      await rm(sockets, { recursive: true, force: true })
       await rm(this.#part, { force: true })
     }
   }
 
   /** Connects the stages, from the source on, and waits for their ends. Resolves to what went wrong. */
-  async #play(sockets: string): Promise<string | undefined> {
+  async #play(): Promise<string | undefined> {
     const { file, size, frames, fps, secondBuffer, out } = this.#options
-    const [first, second] = [join(sockets, 'source'), join(sockets, 'filter')]
+    // Abstract names leave no file behind, however this ends.
+    const name = `dmabuf-demo-${randomUUID()}`
+    const [first, second] = [`${name}-source`, `${name}-filter`]
     try {
       const film = await this.#source.start({ listen: first, file, size, frames, fps })
       if (!film) throw new Error('the source does not say what it plays')

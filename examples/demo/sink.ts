@@ -7,7 +7,7 @@ import { framesFrom, runStage, type SinkJob } from './lib/stage.ts'
 await runStage<SinkJob>(async (stage) => {
   const { film, ...job } = stage.job
   await using output = await Output.open(job.out, job.part, film)
-  await using upstream = await connect({ path: job.connect })
+  await using upstream = await connect({ abstract: job.connect })
   await stage.ready()
 
   // Encoders get private bytes only: others may still write to a shared buffer, by mistake or in malice.

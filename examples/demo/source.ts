@@ -20,8 +20,8 @@ await runStage<SourceJob>(async (stage) => {
     name: 'demo frame',
   })
 
-  // Only processes of this user get in, and the socket lies in a directory of theirs alone.
-  await using server = await listen({ path: job.listen }, { allow: { uid: process.getuid!() } })
+  // Only processes of this user get in.
+  await using server = await listen({ abstract: job.listen }, { allow: { uid: process.getuid!() } })
   await stage.ready(film)
   await using downstream = await server.accept()
 
