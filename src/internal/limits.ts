@@ -37,9 +37,12 @@ export const limits = Object.freeze({
   maxNameBytes: 31,
   /** Longest exporter name in bytes of UTF-8. */
   maxExporterNameBytes: 15,
-  /** Bytes and buffers of recycled storage kept mapped by a receiver after it closed them. */
+  /**
+   * Bytes and buffers of recycled storage kept mapped by a receiver after it closed them; never more buffers than an
+   * eighth of the open files that the process may have.
+   */
   maxParkedBytes: 1 << 30,
-  maxParkedBuffers: 64,
+  maxParkedBuffers: 256,
   /** Milliseconds after which parked storage that did not come again is given up. */
   parkTimeout: 2_000,
   /** Buffers in one pool. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { limits } from '../internal/limits.ts'
 
@@ -14,7 +15,7 @@ let timer: NodeJS.Timeout | undefined
 export function park(core: BufferCore): void {
   parked.set(core, performance.now())
   parkedBytes += core.storage.byteLength
-  while (parked.size > limits.maxParkedBuffers || parkedBytes > limits.maxParkedBytes) evictOldest()
+  while (parked.size > mostParked() || parkedBytes > limits.maxParkedBytes) evictOldest()
   if (timer === undefined && parked.size > 0) {
     timer = setInterval(evictOld, limits.parkTimeout)
     timer.unref()
@@ -28,6 +29,24 @@ export function unpark(core: BufferCore): void {
   if (parked.size > 0) return
   clearInterval(timer)
   timer = undefined
+}
+
+let most: number | undefined
+
+/** Each parked buffer keeps a descriptor open: no more than an eighth of those that this process may have. */
+function mostParked(): number {
+  most ??= Math.max(1, Math.min(limits.maxParkedBuffers, Math.floor(openFilesLimit() / 8)))
+  return most
+}
+
+function openFilesLimit(): number {
+  try {
+    const text = readFileSync('/proc/self/limits', 'latin1')
+    return Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? Number.POSITIVE_INFINITY)
+  } catch {
+    // Without /proc the usual limit is assumed.
+    return 1024
+  }
 }
 
 function evictOldest(): void {
