@@ -6,9 +6,9 @@ import { refund } from '../memory/budget.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { checkView, mapStorage } from './map-storage.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
-import { checkView, mapStorage } from './views.ts'
 import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
 
 // Shared by all buffers, so that making one makes no closures.

@@ -6,8 +6,9 @@ import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
+import { fitsView } from './map-storage.ts'
 import type { Tether } from './tether.ts'
-import { fitsView, viewOf, wholeView } from './views.ts'
+import { viewOf, wholeView } from './views.ts'
 
 /** How often a verified copy is tried again before `EAGAIN`. */
 const COPY_ATTEMPTS = 16

@@ -1,5 +1,5 @@
+import { mapStorage } from '../dmabuf/map-storage.ts'
 import type { Storage } from '../dmabuf/storage.ts'
-import { mapStorage } from '../dmabuf/views.ts'
 import { checked, errno, problem, systemError } from '../internal/errors.ts'
 import { charge, refund } from '../memory/budget.ts'
 import { createMemfd, type HugePages, storageBytes } from '../memory/memfd.ts'

@@ -23,7 +23,7 @@ import { IncomingDescriptors } from './incoming-descriptors.ts'
 import { IncomingHandles, type Trust } from './incoming-handles.ts'
 import { readBody } from './message-body.ts'
 import { MessageSender } from './message-sender.ts'
-import type { Reader } from './readers.ts'
+import type { Reader } from './reader.ts'
 import { rx } from './scratch-views.ts'
 
 export interface Received {

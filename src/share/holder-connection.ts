@@ -11,7 +11,7 @@ import { type Credentials, socketCredentials } from '../transport/credentials.ts
 import { hangups } from './hangup-watch.ts'
 import { type PrivateMessage, PrivateType } from './private-message.ts'
 import { PrivateSocket } from './private-socket.ts'
-import type { Published } from './published.ts'
+import type { Published, RegisteredHolder } from './published.ts'
 import { mapSegment } from './segment.ts'
 
 const POLLIN = 1
@@ -27,7 +27,7 @@ export interface HolderOwner {
 }
 
 /** The exporter's side of one holder: its pages, what it registered, and what becomes of that when it dies. */
-export class HolderConnection {
+export class HolderConnection implements RegisteredHolder {
   readonly credentials: Credentials
   readonly #owner: HolderOwner
   readonly #socket: PrivateSocket

@@ -8,7 +8,7 @@ import { EXPORTER_DOOR, HANDLE_BYTES, HEADER_BYTES, PacketType, writeHeader } fr
 import { type PacketSocket, sendError } from '../transport/packet-socket.ts'
 import { writeBody } from './message-body.ts'
 import { type Introduction, type OutgoingDescriptors, OutgoingHandles } from './outgoing-handles.ts'
-import type { Reader } from './readers.ts'
+import type { Reader } from './reader.ts'
 import { tx } from './scratch-views.ts'
 
 /** Of a message without buffers, to which nothing is ever added. */

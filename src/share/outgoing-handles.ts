@@ -7,7 +7,7 @@ import { exporterPort } from './exporter-port.ts'
 import { HandleFlag, writeHandle, writeNamed } from './handle.ts'
 import { type HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { Published } from './published.ts'
-import type { Reader } from './readers.ts'
+import type { Reader } from './reader.ts'
 import type { RemoteState } from './remote-state.ts'
 import { StateSegment } from './state-segment.ts'
 

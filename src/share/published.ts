@@ -1,10 +1,17 @@
 import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
-import type { HolderConnection } from './holder-connection.ts'
 import { Leash } from './leash.ts'
-import { PrivateType } from './private-message.ts'
-import type { Reader } from './readers.ts'
+import { type PrivateMessage, PrivateType } from './private-message.ts'
+import type { Reader } from './reader.ts'
 import { StateSegment } from './state-segment.ts'
+
+/** A holder that registered, as its connection shows it. */
+export interface RegisteredHolder extends Reader {
+  describe(slot: number): HolderInfo
+  send(message: Partial<PrivateMessage> & { type: number }): void
+  /** The buffer is no more. */
+  forget(published: Published): void
+}
 
 /** An exported buffer that has left the environment: its record, its leash and its registered holders. */
 export class Published implements SharedState {
@@ -18,7 +25,7 @@ export class Published implements SharedState {
   /** Everybody to whom the present storage was given, those who are gone included. */
   readonly readers = new Set<Reader>()
   /** Registered holders and the slot of each. */
-  readonly #holders = new Map<HolderConnection, number>()
+  readonly #holders = new Map<RegisteredHolder, number>()
 
   constructor(core: BufferCore, state: StateSegment) {
     this.core = core
@@ -40,12 +47,12 @@ export class Published implements SharedState {
     return this.words[this.base + StateRecord.generation] ?? 0
   }
 
-  addHolder(holder: HolderConnection, slot: number): void {
+  addHolder(holder: RegisteredHolder, slot: number): void {
     this.#holders.set(holder, slot)
     this.readers.add(holder)
   }
 
-  removeHolder(holder: HolderConnection): void {
+  removeHolder(holder: RegisteredHolder): void {
     this.#holders.delete(holder)
   }
 

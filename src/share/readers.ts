@@ -1,12 +1,6 @@
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { exporterPort } from './exporter-port.ts'
-
-/** Somebody to whom the storage of a buffer was given: a channel it was sent on, a holder that registered. */
-export interface Reader {
-  /** Gone: closed or dead. It may have kept its mapping. */
-  readonly ended: boolean
-  readonly uid: number
-}
+import type { Reader } from './reader.ts'
 
 /** Everybody to whom the present storage of an exported buffer was given. */
 export function readersOf(core: BufferCore): ReadonlySet<Reader> {
