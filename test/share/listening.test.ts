@@ -87,8 +87,9 @@ test('a living server keeps its path', async () => {
 })
 
 test('the file of a dead server is replaced', async () => {
+  // The end of its input would be its orderly end, which removes the file.
   const child = spawn(process.execPath, ['--import', 'tsx', server, path], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
   await once(child.stdout, 'data')
   child.kill('SIGKILL')
