@@ -2,7 +2,7 @@ import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { integer, options, text } from '../internal/validate.ts'
 import { type Admitted, admitStorage, checkRange } from '../memory/gate.ts'
-import { hasSeals, Seal } from '../memory/seals.ts'
+import { isWriteSealed } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import { BufferCore } from './buffer-core.ts'
@@ -36,8 +36,7 @@ export function exportCore(info: ExportInfo): BufferCore {
     const offset = integer('offset', info.offset ?? 0, 0)
     const admitted = admitOwn(fd)
     checkRange(fd, admitted.facts.size, offset, byteLength)
-    const readOnly =
-      hasSeals(admitted.facts.seals, Seal.futureWrite) || hasSeals(admitted.facts.seals, Seal.write)
+    const readOnly = isWriteSealed(admitted.facts.seals)
     return exporterCore({
       name: text('name', info.name ?? '', limits.maxNameBytes),
       exporterName,

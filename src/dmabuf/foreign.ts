@@ -1,8 +1,7 @@
 import { problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { integer, oneOf, options, text } from '../internal/validate.ts'
-import { admitStorage, checkRange, dmaBufNames } from '../memory/gate.ts'
-import { hasSeals, Seal } from '../memory/seals.ts'
+import { admitStorage, checkRange, dmaBufNames, isWritable } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
 import { BufferCore } from './buffer-core.ts'
 
@@ -20,9 +19,6 @@ export interface ForeignOptions {
 
 const foreignOptions = ['offset', 'byteLength', 'name', 'trust', 'access'] as const
 
-const ACCESS_MODE = 3
-const READ_WRITE = 2
-
 /** Takes a descriptor from anywhere, at a stated level of trust. `fd` is borrowed and duplicated. */
 export function importDescriptor(fd: number, foreign: ForeignOptions | undefined): BufferCore {
   integer('fd', fd, 0, 2 ** 31 - 1)
@@ -37,8 +33,7 @@ export function importDescriptor(fd: number, foreign: ForeignOptions | undefined
   checkRange(fd, facts.size, offset, 1)
   const byteLength = integer('byteLength', opts.byteLength ?? facts.size - offset, 1)
   checkRange(fd, facts.size, offset, byteLength)
-  const sealed = hasSeals(facts.seals, Seal.futureWrite) || hasSeals(facts.seals, Seal.write)
-  const writable = access === 'read-write' && !sealed && (facts.statusFlags & ACCESS_MODE) === READ_WRITE
+  const writable = access === 'read-write' && isWritable(facts)
   const names = kind === 'dma-buf' ? dmaBufNames(fd) : undefined
   const name = text('name', opts.name ?? names?.name ?? '', limits.maxNameBytes)
   const own = addon().duplicate(fd)

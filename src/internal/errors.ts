@@ -2,15 +2,15 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { type ProblemName, problems } from './problems.ts'
 
-type Placeholder<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`
-  ? Name | Placeholder<Rest>
+type NamedValue<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | NamedValue<Rest>
   : never
 
 type Value = string | number | bigint | boolean
 
 /** The values that the text of a problem names. */
 export type ProblemValues<Name extends ProblemName> = Record<
-  Placeholder<(typeof problems)[Name]['text']>,
+  NamedValue<(typeof problems)[Name]['text']>,
   Value
 >
 

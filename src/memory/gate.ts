@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { problem } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
 import { type FileFacts, inspect } from './facts.ts'
-import { hasSeals, NO_SEALS, READ_ONLY_SEALS, Seal, WRITABLE_SEALS } from './seals.ts'
+import { hasSeals, isWriteSealed, NO_SEALS, READ_ONLY_SEALS, Seal, WRITABLE_SEALS } from './seals.ts'
 
 /** Magic numbers of statfs(2). */
 const TMPFS = 0x0102_1994
@@ -12,6 +12,7 @@ const FILE_TYPE = 0o170000
 const REGULAR = 0o100000
 const ACCESS_MODE = 3
 const WRITE_ONLY = 1
+const READ_WRITE = 2
 const PATH_ONLY = 0o10000000
 
 /** What a descriptor was found to be. `unsealed` memory may shrink under its readers. */
@@ -63,6 +64,11 @@ export function dmaBufNames(fd: number): { exporterName: string; name: string } 
   const exporterName = /^exp_name:\s*(.*)$/m.exec(info)?.[1]
   if (exporterName === undefined) return undefined
   return { exporterName, name: /^name:\s*(.*)$/m.exec(info)?.[1] ?? '' }
+}
+
+/** Whether a descriptor can be mapped for writing: by its own access mode, and by the seals of its memory. */
+export function isWritable(facts: FileFacts): boolean {
+  return !isWriteSealed(facts.seals) && (facts.statusFlags & ACCESS_MODE) === READ_WRITE
 }
 
 /** A page that only its owner writes: state and holder segments must be sealed like this before they are sent. */

@@ -17,6 +17,11 @@ export function hasSeals(seals: number, wanted: number): boolean {
   return seals !== NO_SEALS && (seals & wanted) === wanted
 }
 
+/** Whether nobody can map it for writing any more; who has done so before may still write, unless it is frozen. */
+export function isWriteSealed(seals: number): boolean {
+  return hasSeals(seals, Seal.futureWrite) || hasSeals(seals, Seal.write)
+}
+
 /** Whether no process at all can write any more, now or later. */
 export function isFrozen(seals: number): boolean {
   return hasSeals(seals, Seal.write)

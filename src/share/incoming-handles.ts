@@ -2,8 +2,7 @@ import { BufferCore } from '../dmabuf/buffer-core.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { StateRecord } from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
-import { type Admitted, admitLeash, admitStorage, dismiss, dmaBufNames } from '../memory/gate.ts'
-import { hasSeals, Seal } from '../memory/seals.ts'
+import { type Admitted, admitLeash, admitStorage, dismiss, dmaBufNames, isWritable } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
 import { type Handle, HandleFlag, readHandle, readNamed } from './handle.ts'
@@ -12,9 +11,6 @@ import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
 import type { IncomingDescriptors } from './incoming-descriptors.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { RemoteState } from './remote-state.ts'
-
-const ACCESS_MODE = 3
-const READ_WRITE = 2
 
 /** Whether memory that may still shrink is taken from this peer. */
 export type Trust = 'sealed' | 'unsealed'
@@ -93,7 +89,8 @@ export class IncomingHandles {
     const { words, base } = recordOf(state, record)
     const generation = Atomics.load(words, base + StateRecord.generation)
     const known = state.cores.get(record)
-    const held = known !== undefined && recordKnown(known, idLow, idHigh) ? heldBuffer(known) : undefined
+    const last = known === undefined ? undefined : heldBuffer(known)
+    const held = last?.idLow === idLow && last.idHigh === idHigh ? last : undefined
     if (known !== undefined && held?.generation === generation) {
       // Here already, or parked, with the storage that its record names: this descriptor is not needed.
       dismiss(storage)
@@ -169,16 +166,10 @@ export class IncomingHandles {
   }
 }
 
-function recordKnown(core: BufferCore, idLow: number, idHigh: number): boolean {
-  const held = heldBuffer(core)
-  return held !== undefined && held.idLow === idLow && held.idHigh === idHigh
-}
-
 /** What the kernel's seals say of the sharing, not what the message claims. */
 function storageOf(handle: Handle, { kind, facts }: Admitted, fd: number): Storage {
-  const sealed = hasSeals(facts.seals, Seal.futureWrite) || hasSeals(facts.seals, Seal.write)
   const claimed = (handle.flags & HandleFlag.readOnly) !== 0
-  const writable = !sealed && !claimed && (facts.statusFlags & ACCESS_MODE) === READ_WRITE
+  const writable = !claimed && isWritable(facts)
   const { offset, byteLength } = handle
   return { fd, offset, byteLength, kind, sharing: writable ? 'writable' : 'read-only', writable, charged: 0 }
 }
