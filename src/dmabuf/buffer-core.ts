@@ -6,6 +6,9 @@ import { refund } from '../memory/budget.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import type { AttachmentHost } from './attachment-host.ts'
+import type { Entry } from './entry.ts'
+import type { ExporterOps } from './exporter-ops.ts'
 import { checkView, mapStorage } from './map-storage.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
@@ -95,6 +98,12 @@ export class BufferCore {
   onIdle = destroy
   /** Runs inside `destroy`, before the descriptor is closed. */
   onDestroy = nothing
+  /** The exporter's own, in its environment; told of brackets here. */
+  ops: ExporterOps | undefined
+  /** What stands before the storage of a placed buffer; a fixed one has nothing there. */
+  entry: Entry | undefined
+  /** Where devices attach. */
+  host: AttachmentHost | undefined
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 

@@ -143,6 +143,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (lease.closed) return
     const core = this.#core
     if (this.#range !== undefined) core.unmapRange(this.#range)
+    core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
     lease.lower(this.access !== 'read')
     if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
     if (diagnostics.cpuEnd.hasSubscribers) {

@@ -166,6 +166,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
+      core.ops?.beginCpuAccess?.(access, offset, length)
     } catch (error) {
       lease.lower(writes)
       throw error

@@ -86,6 +86,7 @@ export function exporterCore(init: ExporterCoreInit): BufferCore {
     storage,
     ...(mapping === undefined ? {} : { mapping }),
   })
+  core.ops = ops
   core.onDestroy = () => ops.release()
   return core
 }

@@ -22,6 +22,9 @@ export interface DmaBufErrorInit {
   readonly errno?: number | undefined
   readonly syscall?: string | undefined
   readonly cause?: unknown
+  readonly rule?: string | undefined
+  readonly needed?: string | undefined
+  readonly got?: string | undefined
 }
 
 /**
@@ -39,6 +42,13 @@ export class DmaBufError extends Error {
   readonly syscall: string | undefined
   /** What would be right. */
   readonly hint: string | undefined
+  /**
+   * Where memory does not suit a device: which of its rules is broken (`'contiguous'`, `'segment-size'`, `'segment-count'`,
+   * `'boundary'`, `'address-range'`, `'size'`, `'stride'`, `'modifier'`), what that asks for, and what was there.
+   */
+  readonly rule: string | undefined
+  readonly needed: string | undefined
+  readonly got: string | undefined
 
   constructor(init: DmaBufErrorInit) {
     super(init.message, 'cause' in init ? { cause: init.cause } : undefined)
@@ -47,6 +57,9 @@ export class DmaBufError extends Error {
     this.errno = init.errno ?? errnoOf(init.code)
     this.syscall = init.syscall
     this.hint = init.hint
+    this.rule = init.rule
+    this.needed = init.needed
+    this.got = init.got
   }
 }
 
@@ -55,6 +68,8 @@ export interface ProblemContext {
   readonly result?: number
   readonly syscall?: string
   readonly cause?: unknown
+  /** The rule of a device that is broken. */
+  readonly refusal?: { readonly rule: string; readonly needed: string; readonly got: string }
 }
 
 /** Makes the error of a problem; the caller throws or rejects with it. */
@@ -78,6 +93,7 @@ export function problem<Name extends ProblemName>(
     errno: fixed === 'errno' ? result : undefined,
     syscall,
     ...('cause' in context ? { cause: context.cause } : {}),
+    ...context.refusal,
   })
 }
 

@@ -1,0 +1,20 @@
+import type { Storage } from './storage.ts'
+
+/**
+ * The registered holders of a buffer in other environments, as its move sees them: steps M2 to M7 of docs/protocol.md,
+ * "Move". A buffer that never left has none.
+ */
+export interface MoveAudience {
+  /** M2: the next generation's storage goes to every holder; resolves when it has left towards each, or that one is gone. */
+  offer(storage: Storage, generation: number): Promise<void>
+  /** M3: from now on no bracket is entered. */
+  begin(): void
+  /** M4: resolves when no holder is inside a bracket any more. */
+  quiet(signal: AbortSignal): Promise<void>
+  /** M4, with `evict`: drops the holders that are still inside. */
+  evict(): void
+  /** M6: the record names the new storage, and then the generation. */
+  commit(storage: Storage, generation: number): void
+  /** M7, and the end of an aborted move: brackets are entered again, with the storage of this generation. */
+  end(generation: number): void
+}
