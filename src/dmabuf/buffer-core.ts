@@ -11,7 +11,9 @@ import type { Entry } from './entry.ts'
 import type { ExporterOps } from './exporter-ops.ts'
 import { checkView, mapStorage } from './map-storage.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
+import type { SharedState } from './shared-state.ts'
 import type { Storage } from './storage.ts'
+import { swapMappings } from './swap-storage.ts'
 import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
 
 // Shared by all buffers, so that making one makes no closures.
@@ -19,28 +21,7 @@ const unmap = (core: BufferCore) => core.unmap()
 const idle = (core: BufferCore) => core.onIdle(core)
 const destroy = (core: BufferCore) => core.destroy()
 const nothing = () => {}
-
-/** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
-export interface HolderInfo {
-  readonly pid: number
-  readonly uid: number
-  readonly gid: number
-  readonly openBrackets: number
-  readonly openWriteBrackets: number
-}
-
-/** What the sharing layer knows of a buffer that has left this environment, or came to it. */
-export interface SharedState {
-  /** Words of the state segment and where the buffer's record begins in them. */
-  readonly words: Uint32Array
-  readonly base: number
-  /** Holders that registered; empty where this environment is itself a holder. */
-  holders(): HolderInfo[]
-  /** Tells every holder that the buffer is revoked. */
-  revoke(): void
-  /** Whether the exporter is still there (always so in the exporter). */
-  readonly exporterAlive: boolean
-}
+const fixed = Promise.resolve()
 
 const live = new Set<BufferCore>()
 let serial = 0
@@ -76,6 +57,8 @@ export class BufferCore {
   readonly role: 'exporter' | 'holder'
   readonly createdAt: string | undefined
   storage: Storage
+  /** Counts the storages that the buffer has had; 0 while a placed buffer has none. */
+  generation = 1
   /** Bracket words: private to this environment until it is given a slot of a holder segment. */
   slot: Uint32Array
   slotBase: number
@@ -104,6 +87,8 @@ export class BufferCore {
   entry: Entry | undefined
   /** Where devices attach. */
   host: AttachmentHost | undefined
+  /** Of a placed buffer: gives it storage, if it has none, and keeps it there for good. */
+  onFix: (() => Promise<void>) | undefined
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 
@@ -111,7 +96,8 @@ export class BufferCore {
 
   readonly #privateSlot: number
   #mapping: Mapping | undefined
-  #ranges: Set<Mapping> | undefined
+  /** Mappings of parts, and the byte of the buffer at which each begins. */
+  #ranges: Map<Mapping, number> | undefined
   #brokenSeen = 0
   #uncounted: number
 
@@ -171,12 +157,17 @@ export class BufferCore {
       // The exporter's release() is a stranger's code, and may throw.
       givePrivateSlot(this.#privateSlot)
       this.countedByView()
-      addon().close(this.storage.fd)
+      if (this.storage.fd >= 0) addon().close(this.storage.fd)
       refund(this.storage.charged)
       if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
         diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
       }
     }
+  }
+
+  /** Resolves when the buffer has its storage and moves no more; at once for a fixed buffer. */
+  fix(): Promise<void> {
+    return this.onFix === undefined ? fixed : this.onFix()
   }
 
   // ---- memory ---------------------------------------------------------------------------------------------
@@ -191,7 +182,7 @@ export class BufferCore {
   get faulted(): boolean {
     return (
       this.#mapping?.faulted === true ||
-      (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
+      (this.#ranges !== undefined && [...this.#ranges.keys()].some((range) => range.faulted))
     )
   }
 
@@ -203,8 +194,8 @@ export class BufferCore {
       ? this.mapping.duplicate(offset, length)
       : mapStorage(this.storage, offset, length, this.name)
     if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
-    this.#ranges ??= new Set()
-    this.#ranges.add(mapping)
+    this.#ranges ??= new Map()
+    this.#ranges.set(mapping, offset)
     return mapping
   }
 
@@ -230,7 +221,7 @@ export class BufferCore {
 
   unmapRanges(): void {
     if (this.#ranges === undefined) return
-    for (const range of this.#ranges) range.close()
+    for (const range of this.#ranges.keys()) range.close()
     this.#ranges = undefined
   }
 
@@ -244,13 +235,14 @@ export class BufferCore {
 
   refresh(): void {
     this.#mapping?.refresh()
-    for (const range of this.#ranges ?? []) range.refresh()
+    for (const range of this.#ranges?.keys() ?? []) range.refresh()
   }
 
   get frozen(): boolean {
     // What many may write carries F_SEAL_SEAL: it can never be frozen, and need not be asked.
-    if (this.storage.sharing === 'writable' || this.storage.kind !== 'memfd') return false
-    return isFrozen(addon().getSeals(this.storage.fd))
+    const { fd, kind, sharing } = this.storage
+    if (fd < 0 || sharing === 'writable' || kind !== 'memfd') return false
+    return isFrozen(addon().getSeals(fd))
   }
 
   /** Gives up the writable mapping and seals the storage against every write, for good. */
@@ -278,10 +270,26 @@ export class BufferCore {
   replaceStorage(storage: Storage, mapping: Mapping | undefined): void {
     this.unmapRanges()
     this.#mapping?.close()
-    addon().close(this.storage.fd)
-    refund(this.storage.charged)
-    this.storage = storage
     this.#mapping = mapping
+    this.#setStorage(storage)
+    this.generation++
+  }
+
+  /**
+   * New storage under the same buffer and at the same addresses: views that JavaScript has show it from now on. `storage`
+   * and `prepared`, a mapping of all of it if there is one, are consumed, unless this throws: then nothing has changed. The
+   * generation is the caller's to set.
+   */
+  swapStorage(storage: Storage, prepared?: Mapping): void {
+    this.#mapping = swapMappings(this.#mapping, this.#ranges, storage, prepared, this.name)
+    this.#setStorage(storage)
+  }
+
+  #setStorage(storage: Storage): void {
+    const { fd, charged } = this.storage
+    if (fd >= 0) addon().close(fd)
+    refund(charged)
+    this.storage = storage
   }
 
   /** The exporter of read-only memory keeps the one writable mapping that its own seal forbids to make again. */

@@ -167,6 +167,15 @@ export interface Mapping {
    * them, and a guard is left behind. 0, or `-EBUSY` when the memory was transferred away.
    */
   relocate(): number
+  /**
+   * Puts the pages of `other` (its prefaulted ones with them) at the addresses of this mapping, in one step of
+   * `mremap(2)`: a view that JavaScript holds stays valid where it is and shows the other storage, and no thread sees a
+   * gap. `other` is closed afterwards and this one is not {@link faulted} any more. Private copies of the old pages are
+   * gone. On failure both are as before: `-EINVAL` when kind, length, page size or the place in the first page differ,
+   * `-EBADF` when one is closed, `-EBUSY` when this one's memory was transferred away or `other` has a view that is not
+   * freed yet, `-EFAULT` when `other` was truncated, `-ENOMEM` when the kernel has no room for one more mapping.
+   */
+  takeOver(other: Mapping): number
   /** A second mapping of a range of the same pages, with the same rights (also where a seal forbids new ones). */
   duplicate(offset: number, byteLength: number): Mapping | number
   /** Drops the private copies of pages that were stored into (kind `private`), so that they show the file again. */

@@ -1,4 +1,5 @@
-import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import { Slot } from '../dmabuf/words.ts'
 import { addon } from '../native/load.ts'
 import type { HolderSlot } from './holder-pages.ts'
@@ -23,6 +24,7 @@ export class HeldBuffer implements SharedState, BufferName {
   readonly idHigh: number
   readonly words: Uint32Array
   readonly base: number
+  readonly audience = undefined
   /** A writing end: as long as it is open, the exporter keeps the buffer. -1 while parked. */
   leash: number
   readonly #slot: HolderSlot
@@ -84,6 +86,7 @@ export class HeldBuffer implements SharedState, BufferName {
 
   set generation(generation: number) {
     this.#slot.words[this.#slot.base + Slot.mapped] = generation
+    this.core.generation = generation
   }
 
   /** The buffer came again; `leash` is consumed. */

@@ -1,4 +1,5 @@
-import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
 import { Leash } from './leash.ts'
 import { type PrivateMessage, PrivateType } from './private-message.ts'
@@ -22,6 +23,7 @@ export class Published implements SharedState {
   readonly base: number
   readonly leash = new Leash()
   readonly exporterAlive = true
+  readonly audience = undefined
   /** Everybody to whom the present storage was given, those who are gone included. */
   readonly readers = new Set<Reader>()
   /** Registered holders and the slot of each. */
