@@ -64,7 +64,7 @@ export async function attachDevice(
 
 /** Memory that was never asked for its place gets one, of scattered pages, and stays there. */
 function hostOf(core: BufferCore): AttachmentHost {
-  return core.host ?? new Placement(core, { source: systemPages, policy: FIXED_POLICY })
+  return core.host ?? new Placement(core, { source: core.pageSource ?? systemPages, policy: FIXED_POLICY })
 }
 
 const systemPages: PageSource = {

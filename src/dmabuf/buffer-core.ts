@@ -1,3 +1,4 @@
+import type { PageSource } from '../dma/page-source.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
@@ -110,6 +111,8 @@ export class BufferCore {
   entry: Entry | undefined
   /** Where devices attach. */
   host: AttachmentHost | undefined
+  /** Where a fixed buffer gets its pages from when the first device attaches; the system's memory when not said. */
+  pageSource: PageSource | undefined
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 

@@ -81,8 +81,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
    */
   get fd(): number {
     const core = this.#open()
-    if (core.entry?.fixSync() === false)
-      throw problem('notFixed', { name: core.name })
+    if (core.entry?.fixSync() === false) throw problem('notFixed', { name: core.name })
     core.exposed = true
     return core.storage.fd
   }
@@ -272,8 +271,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */
   freeze(): void {
     const core = this.#open()
-    if (core.entry?.fixSync() === false)
-      throw problem('notFixed', { name: core.name })
+    if (core.entry?.fixSync() === false) throw problem('notFixed', { name: core.name })
     core.freeze()
   }
 

@@ -139,14 +139,18 @@ export class ExporterSideAttachment implements ExporterAttachment, HostAttachmen
 
   /** The exporter's ops are a stranger's code: one that throws must not keep the others from being told. */
   #end(): void {
-    const direction = this.#maps[0]
-    try {
-      if (direction !== undefined) this.unmap(direction)
-      else if (this.#pins > 0) this.unpin()
-      else return
-    } finally {
-      this.#end()
+    const failures: unknown[] = []
+    for (;;) {
+      const direction = this.#maps[0]
+      try {
+        if (direction !== undefined) this.unmap(direction)
+        else if (this.#pins > 0) this.unpin()
+        else break
+      } catch (error) {
+        failures.push(error)
+      }
     }
+    if (failures.length > 0) throw failures[0]
   }
 
   /** What the diagnostics channels tell of it. */

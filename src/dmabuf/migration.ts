@@ -105,7 +105,8 @@ export class Migration {
     const audience = core.shared?.audience
     const from = core.generation
     // A number that was offered once is never used for anything else.
-    const generation = (this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1)
+    this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
+    const generation = this.#lastGeneration
     // M1
     const moved = createMovedStorage(name, old.byteLength, old.sharing)
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }

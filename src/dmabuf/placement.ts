@@ -191,6 +191,11 @@ export class Placement implements Entry, AttachmentHost {
 
   // ---- places ------------------------------------------------------------------------------------------------
 
+  /** Takes pages and storage now, for whoever is attached. */
+  allocate(): Promise<void> {
+    return this.#turn.take(undefined, 'allocate', () => this.#allocate(undefined))
+  }
+
   /** From now on the buffer does not move; its storage is there when this resolves. */
   fix(): Promise<void> {
     return this.#turn.take(undefined, 'fix', async () => {
@@ -203,7 +208,8 @@ export class Placement implements Entry, AttachmentHost {
   fixSync(): boolean {
     if (this.#turn.busy || this.migration.moving) return false
     if (!this.#hasStorage) {
-      if (this.#init.allocateStorage === undefined) return false
+      // Holders would have to be told first.
+      if (this.#init.allocateStorage === undefined || this.core.shared !== undefined) return false
       const pages = this.#pages ?? this.#source.allocate(this.core.storage.byteLength, this.#ownConstraints)
       if (pages instanceof Promise) {
         pages.then((late) => late.free()).catch(() => {})
@@ -250,6 +256,18 @@ export class Placement implements Entry, AttachmentHost {
     }
     if (this.#hasStorage) return
     this.#init.allocateStorage?.()
+    await this.#announce()
+    if (!this.policy.movable) this.#fixNow()
+  }
+
+  /** Holders that had the buffer before it had any storage get it now. */
+  async #announce(): Promise<void> {
+    const { storage, generation, shared } = this.core
+    const audience = shared?.audience
+    if (audience === undefined) return
+    await audience.offer(storage, generation)
+    audience.commit(storage, generation)
+    audience.end(generation)
   }
 
   async #reach(attachment: ExporterSideAttachment, signal: AbortSignal | undefined): Promise<void> {
