@@ -1,3 +1,4 @@
+import type { PageSource } from '../dma/page-source.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
@@ -7,13 +8,12 @@ import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { AttachmentHost } from './attachment-host.ts'
+import { CoreMappings } from './core-mappings.ts'
 import type { Entry } from './entry.ts'
 import type { ExporterOps } from './exporter-ops.ts'
-import { checkView, mapStorage } from './map-storage.ts'
+import type { MoveAudience } from './move-audience.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
-import type { SharedState } from './shared-state.ts'
 import type { Storage } from './storage.ts'
-import { swapMappings } from './swap-storage.ts'
 import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
 
 // Shared by all buffers, so that making one makes no closures.
@@ -21,7 +21,32 @@ const unmap = (core: BufferCore) => core.unmap()
 const idle = (core: BufferCore) => core.onIdle(core)
 const destroy = (core: BufferCore) => core.destroy()
 const nothing = () => {}
-const fixed = Promise.resolve()
+
+/** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
+export interface HolderInfo {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+  readonly openBrackets: number
+  readonly openWriteBrackets: number
+  /** The storage that it maps, counted as the buffer's storages are; an old one stays as long as somebody maps it. */
+  readonly generation: number
+}
+
+/** What the sharing layer knows of a buffer that has left this environment, or came to it. */
+export interface SharedState {
+  /** Words of the state segment and where the buffer's record begins in them. */
+  readonly words: Uint32Array
+  readonly base: number
+  /** Holders that registered; empty where this environment is itself a holder. */
+  holders(): HolderInfo[]
+  /** Tells every holder that the buffer is revoked. */
+  revoke(): void
+  /** Whether the exporter is still there (always so in the exporter). */
+  readonly exporterAlive: boolean
+  /** Who must be told of a move: only in the exporter's environment. */
+  readonly audience?: MoveAudience | undefined
+}
 
 const live = new Set<BufferCore>()
 let serial = 0
@@ -56,13 +81,14 @@ export class BufferCore {
   readonly exporterName: string
   readonly role: 'exporter' | 'holder'
   readonly createdAt: string | undefined
+  readonly mappings: CoreMappings
   storage: Storage
-  /** Counts the storages that the buffer has had; 0 while a placed buffer has none. */
-  generation = 1
   /** Bracket words: private to this environment until it is given a slot of a holder segment. */
   slot: Uint32Array
   slotBase: number
   shared: SharedState | undefined
+  /** Counts the storages that the buffer has had; 0 while a placed one has none. */
+  generation = 1
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
@@ -87,17 +113,14 @@ export class BufferCore {
   entry: Entry | undefined
   /** Where devices attach. */
   host: AttachmentHost | undefined
-  /** Of a placed buffer: gives it storage, if it has none, and keeps it there for good. */
-  onFix: (() => Promise<void>) | undefined
+  /** Where a fixed buffer gets its pages from when the first device attaches; the system's memory when not said. */
+  pageSource: PageSource | undefined
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 
   shown: WeakRef<Uint8Array> | undefined
 
   readonly #privateSlot: number
-  #mapping: Mapping | undefined
-  /** Mappings of parts, and the byte of the buffer at which each begins. */
-  #ranges: Map<Mapping, number> | undefined
   #brokenSeen = 0
   #uncounted: number
 
@@ -106,7 +129,7 @@ export class BufferCore {
     this.exporterName = init.exporterName
     this.role = init.role
     this.storage = init.storage
-    this.#mapping = init.mapping
+    this.mappings = new CoreMappings(this, init.mapping)
     this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
     this.#privateSlot = takePrivateSlot()
     this.slot = privateWords(this.#privateSlot)
@@ -157,92 +180,31 @@ export class BufferCore {
       // The exporter's release() is a stranger's code, and may throw.
       givePrivateSlot(this.#privateSlot)
       this.countedByView()
-      if (this.storage.fd >= 0) addon().close(this.storage.fd)
-      refund(this.storage.charged)
+      this.#closeStorage()
       if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
         diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
       }
     }
   }
 
-  /** Resolves when the buffer has its storage and moves no more; at once for a fixed buffer. */
-  fix(): Promise<void> {
-    return this.onFix === undefined ? fixed : this.onFix()
-  }
-
   // ---- memory ---------------------------------------------------------------------------------------------
 
+  /** The whole buffer, mapped now if it was not. */
   get mapping(): Mapping {
-    if (this.#mapping !== undefined) return this.#mapping
-    checkView(this.storage.byteLength)
-    this.#mapping = mapStorage(this.storage, 0, this.storage.byteLength, this.name)
-    return this.#mapping
-  }
-
-  get faulted(): boolean {
-    return (
-      this.#mapping?.faulted === true ||
-      (this.#ranges !== undefined && [...this.#ranges.keys()].some((range) => range.faulted))
-    )
-  }
-
-  /** A mapping of its own for a range; closed with the last wrapper at the latest. */
-  mapRange(offset: number, length: number): Mapping {
-    if (this.isRevoked) throw problem('revoked', { name: this.name })
-    checkView(length)
-    const mapping = this.#duplicates
-      ? this.mapping.duplicate(offset, length)
-      : mapStorage(this.storage, offset, length, this.name)
-    if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
-    this.#ranges ??= new Map()
-    this.#ranges.set(mapping, offset)
-    return mapping
-  }
-
-  /** Whether a range is still mapped: freeze() and revoke() take it away from under its owner. */
-  hasRange(mapping: Mapping): boolean {
-    return this.#ranges?.has(mapping) === true
-  }
-
-  unmapRange(mapping: Mapping): void {
-    this.#ranges?.delete(mapping)
-    mapping.close()
+    return this.mappings.whole
   }
 
   /** Detaches every view, then gives the addresses up. */
   unmap(): void {
-    this.unmapRanges()
-    if (this.#duplicates && !this.destroyed) this.relocate()
-    else {
-      this.#mapping?.close()
-      this.#mapping = undefined
-    }
-  }
-
-  unmapRanges(): void {
-    if (this.#ranges === undefined) return
-    for (const range of this.#ranges.keys()) range.close()
-    this.#ranges = undefined
-  }
-
-  /** Detaches every view but keeps the pages mapped, at other addresses, for the next use. */
-  relocate(): void {
-    this.unmapRanges()
-    if (this.#mapping === undefined || this.#mapping.relocate() === 0) return
-    this.#mapping.close()
-    this.#mapping = undefined
-  }
-
-  refresh(): void {
-    this.#mapping?.refresh()
-    for (const range of this.#ranges?.keys() ?? []) range.refresh()
+    if (this.destroyed) this.mappings.close()
+    else this.mappings.unmap()
   }
 
   get frozen(): boolean {
     // What many may write carries F_SEAL_SEAL: it can never be frozen, and need not be asked.
-    const { fd, kind, sharing } = this.storage
-    if (fd < 0 || sharing === 'writable' || kind !== 'memfd') return false
-    return isFrozen(addon().getSeals(fd))
+    if (this.storage.sharing === 'writable' || this.storage.kind !== 'memfd' || this.storage.fd < 0)
+      return false
+    return isFrozen(addon().getSeals(this.storage.fd))
   }
 
   /** Gives up the writable mapping and seals the storage against every write, for good. */
@@ -255,9 +217,7 @@ export class BufferCore {
     if (storage.charged === 0) throw refuse('its memory was not allocated by this library')
     const open = this.openBrackets
     if (open > 0) throw problem('openBrackets', { name, count: open })
-    this.unmapRanges()
-    this.#mapping?.close()
-    this.#mapping = undefined
+    this.mappings.close()
     // Whatever comes of it: the one mapping that could write is gone.
     this.storage = { ...storage, writable: false }
     const result = addon().addSeals(storage.fd, FROZEN_SEALS)
@@ -268,33 +228,27 @@ export class BufferCore {
 
   /** New storage under the same buffer; the old one is closed. Only while nobody uses it. */
   replaceStorage(storage: Storage, mapping: Mapping | undefined): void {
-    this.unmapRanges()
-    this.#mapping?.close()
-    this.#mapping = mapping
-    this.#setStorage(storage)
+    this.#closeStorage()
+    this.storage = storage
+    this.mappings.replace(mapping)
     this.generation++
   }
 
-  /**
-   * New storage under the same buffer and at the same addresses: views that JavaScript has show it from now on. `storage`
-   * and `prepared`, a mapping of all of it if there is one, are consumed, unless this throws: then nothing has changed. The
-   * generation is the caller's to set.
-   */
-  swapStorage(storage: Storage, prepared?: Mapping): void {
-    this.#mapping = swapMappings(this.#mapping, this.#ranges, storage, prepared, this.name)
-    this.#setStorage(storage)
-  }
-
-  #setStorage(storage: Storage): void {
-    const { fd, charged } = this.storage
-    if (fd >= 0) addon().close(fd)
-    refund(charged)
+  /** New storage with the same contents; views stay valid, at their addresses. Only while no bracket is open. */
+  swapStorage(storage: Storage, mapping: Mapping | undefined): void {
+    this.#closeStorage()
     this.storage = storage
+    this.mappings.swap(mapping)
   }
 
-  /** The exporter of read-only memory keeps the one writable mapping that its own seal forbids to make again. */
-  get #duplicates(): boolean {
-    return this.storage.sharing === 'read-only' && this.storage.writable
+  #closeStorage(): void {
+    if (this.storage.fd >= 0) addon().close(this.storage.fd)
+    refund(this.storage.charged)
+  }
+
+  /** A placed buffer stays where it is from now on; resolves when its storage is there. */
+  async fix(): Promise<void> {
+    await this.entry?.fix()
   }
 
   /** V8 counts the bytes of an ArrayBuffer itself; until there is one, they are told to it for the wrapper. */
@@ -314,6 +268,20 @@ export class BufferCore {
     return this.slot[this.slotBase + Slot.writers] ?? 0
   }
 
+  /** A bracket, if it can be entered at once; the entry says when not. */
+  enter(writes: boolean): boolean {
+    this.raise(writes)
+    // B2: one that is inside another excludes moves already, and must not look at the flag.
+    if (this.entry === undefined || this.openBrackets > 1) return true
+    let admitted = false
+    try {
+      admitted = this.entry.admit()
+    } finally {
+      if (!admitted) this.lower(writes)
+    }
+    return admitted
+  }
+
   /** B1 of the protocol: the bracket is visible to the exporter before anything else is looked at. */
   raise(writes: boolean): void {
     if (writes && this.beforeWrite !== undefined) this.beforeWrite()
@@ -331,6 +299,7 @@ export class BufferCore {
     const { slot, slotBase: base } = this
     if (writes && --slot[base + Slot.writers]! === 0) this.#turnSequence()
     Atomics.sub(slot, base, 1)
+    if (this.entry !== undefined) this.entry.lowered()
   }
 
   /** Odd from the first write bracket to the end of the last one, however many overlap. */

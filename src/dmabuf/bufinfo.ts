@@ -1,5 +1,4 @@
-import { type BufferCore, liveBuffers } from './buffer-core.ts'
-import type { HolderInfo } from './shared-state.ts'
+import { type BufferCore, type HolderInfo, liveBuffers } from './buffer-core.ts'
 
 /** One line of `bufinfo()`, after the kernel's /sys/kernel/debug/dma_buf/bufinfo. */
 export interface BufferInfo {

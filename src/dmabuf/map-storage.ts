@@ -6,7 +6,6 @@ import type { Storage } from './storage.ts'
 
 /** Maps a range of storage for JavaScript: shared, or private where a stray store must not kill the process. */
 export function mapStorage(storage: Storage, offset: number, length: number, name: string): Mapping {
-  if (storage.fd < 0) throw problem('moving', { name, why: 'it has no storage yet' })
   // A dma-buf is never mapped privately: most exporters refuse that, and its pages are the device's.
   const shared = storage.writable || storage.kind === 'dma-buf'
   const kind = shared ? MapKind.shared : MapKind.private

@@ -191,6 +191,12 @@ export const problems = {
     cause: 'It was detached, its buffer closed, or its holder is gone.',
     remedy: 'Attach again.',
   },
+  stale: {
+    code: 'ESTALE',
+    text: 'the table of buffer {name} is stale: the buffer has moved, or is moving',
+    cause: 'A dynamic importer does not hold its buffer in its place; it was told by moveNotify.',
+    remedy: 'Unmap the table and map again.',
+  },
   exporterGone: {
     code: 'ENODEV',
     text: 'the exporter of buffer {name} is gone',

@@ -1,5 +1,4 @@
-import type { BufferCore } from '../dmabuf/buffer-core.ts'
-import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
+import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
 import { Slot } from '../dmabuf/words.ts'
 import { addon } from '../native/load.ts'
 import type { HolderSlot } from './holder-pages.ts'
@@ -47,7 +46,7 @@ export class HeldBuffer implements SharedState, BufferName {
     core.shared = this
     core.forgetInterrupted()
     core.onUnused = () => this.#unused()
-    core.onUnwrapped = () => (core.recycled ? core.relocate() : core.unmap())
+    core.onUnwrapped = () => (core.recycled ? core.mappings.relocate() : core.unmap())
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)

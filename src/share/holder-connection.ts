@@ -1,4 +1,4 @@
-import type { HolderInfo } from '../dmabuf/shared-state.ts'
+import type { HolderInfo } from '../dmabuf/buffer-core.ts'
 import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { DmaBufError } from '../internal/errors.ts'

@@ -1,5 +1,4 @@
-import type { BufferCore } from '../dmabuf/buffer-core.ts'
-import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
+import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
 import { Leash } from './leash.ts'
 import { type PrivateMessage, PrivateType } from './private-message.ts'
