@@ -150,10 +150,16 @@ export const problems = {
   },
   noPages: {
     code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes that {rule} allows: needed {needed}, got {got}',
+    text: 'no physical memory for {bytes} bytes ({rule}): needed {needed}, got {got}',
     cause:
       'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
     remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
+  },
+  fragmented: {
+    code: 'EBUSY',
+    text: 'the {zone} memory is fragmented already',
+    cause: 'fragment() was called before, and what it returned is not disposed.',
+    remedy: 'Dispose the first fragmentation; `using` does it at the end of the block.',
   },
   moving: {
     code: 'EAGAIN',
