@@ -209,6 +209,14 @@ export const problems = {
     cause: 'unmap() was called, the `using` block of the table has ended, or its attachment was detached.',
     remedy: 'Map again: the addresses of an old table may belong to other memory by now.',
   },
+  dmaFault: {
+    code: 'EFAULT',
+    text: '{device} faults at its {kind} of {address} ({segment}): {why}',
+    cause:
+      'A device touched an address that its sg table does not give it. Hardware would report a bus error or an IOMMU fault, or use memory of others.',
+    remedy:
+      'Map the buffer for this device and for the direction that it needs, and keep to the entries of that table.',
+  },
   iovaSpace: {
     code: 'ENOSPC',
     text: 'the IOMMU of {device} has no IOVA space for {bytes} bytes: {longest} bytes are free in one piece up to {mask}',
