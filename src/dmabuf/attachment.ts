@@ -1,9 +1,8 @@
-import { type DmaDirection, unconstrained } from '../dma/constraints.ts'
+import type { DmaDirection } from '../dma/constraints.ts'
 import { Device } from '../dma/device.ts'
 import type { PageSource } from '../dma/page-source.ts'
 import { systemMemory } from '../dma/physical-memory.ts'
-import { entriesFor, type SgEntries } from '../dma/sg-entries.ts'
-import { SgTable } from '../dma/sg-table.ts'
+import { type DeviceEntries, entriesFor, SgTable } from '../dma/sg-table.ts'
 import { throwIfAborted } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, callable, oneOf, options } from '../internal/validate.ts'
@@ -53,7 +52,7 @@ export async function attachDevice(
     const host = await hostOf(core).attach({
       deviceName: device.name,
       pid: process.pid,
-      constraints: device.iommu === undefined ? device.constraints : unconstrained,
+      constraints: device.memoryConstraints,
       moveNotify,
     })
     return new Attachment(core, device, host, opts)
@@ -74,7 +73,7 @@ const systemPages: PageSource = {
 /** What a map has set up, and how often it is in use. */
 interface Prepared {
   readonly generation: number
-  readonly entries: SgEntries
+  readonly entries: DeviceEntries
   tables: number
 }
 
@@ -208,7 +207,13 @@ export class Attachment implements Disposable, AsyncDisposable {
     // What is still in use goes with its last table.
     this.#drop(kept)
     const { storage, name } = this.#core
-    const entries = entriesFor(this.device, mapping.segments, mapping.offset, storage.byteLength, name)
+    const entries = entriesFor(
+      this.device,
+      mapping.segments,
+      mapping.offset,
+      storage.byteLength,
+      `buffer ${name}`,
+    )
     this.#prepared = { generation: mapping.generation, entries, tables: 0 }
     return this.#prepared
   }

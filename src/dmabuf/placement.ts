@@ -5,7 +5,7 @@ import {
   type Segment,
   unconstrained,
 } from '../dma/constraints.ts'
-import { coalesce, fit } from '../dma/fit.ts'
+import { coalesce, fitSegments, trimmed } from '../dma/fit.ts'
 import type { PageSource, Pages } from '../dma/page-source.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { DmaBufError, errno, problem } from '../internal/errors.ts'
@@ -243,8 +243,8 @@ export class Placement implements Entry, AttachmentHost {
   #refusal(constraints: DmaConstraints): Refusal | undefined {
     const segments = this.segments
     if (segments === undefined) return undefined
-    const result = fit(trimmed(segments, this.offset, this.core.storage.byteLength), constraints)
-    return Array.isArray(result) ? undefined : (result as Refusal)
+    const result = fitSegments(trimmed(segments, this.offset, this.core.storage.byteLength), constraints)
+    return 'rule' in result ? result : undefined
   }
 
   /** Pages and storage, wherever; `mapper` asks for them. */
@@ -333,20 +333,4 @@ export class Placement implements Entry, AttachmentHost {
     }
     throw last
   }
-}
-
-/** The runs of memory that the buffer's own bytes take. */
-export function trimmed(segments: readonly Segment[], offset: number, byteLength: number): Segment[] {
-  const trim: Segment[] = []
-  let skip = offset
-  let left = byteLength
-  for (const { address, length } of segments) {
-    if (left === 0) break
-    const begin = Math.min(skip, length)
-    skip -= begin
-    const taken = Math.min(length - begin, left)
-    if (taken > 0) trim.push({ address: address + begin, length: taken })
-    left -= taken
-  }
-  return trim
 }

@@ -150,10 +150,16 @@ export const problems = {
   },
   noPages: {
     code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes that {rule} allows: needed {needed}, got {got}',
+    text: 'no physical memory for {bytes} bytes ({rule}): needed {needed}, got {got}',
     cause:
       'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
     remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
+  },
+  fragmented: {
+    code: 'EBUSY',
+    text: 'the {zone} memory is fragmented already',
+    cause: 'fragment() was called before, and what it returned is not disposed.',
+    remedy: 'Dispose the first fragmentation; `using` does it at the end of the block.',
   },
   moving: {
     code: 'EAGAIN',
@@ -196,6 +202,33 @@ export const problems = {
     text: 'the table of buffer {name} is stale: the buffer has moved, or is moving',
     cause: 'A dynamic importer does not hold its buffer in its place; it was told by moveNotify.',
     remedy: 'Unmap the table and map again.',
+  },
+  closedTable: {
+    code: 'EBADF',
+    text: 'this sg table of {device} is unmapped',
+    cause: 'unmap() was called, the `using` block of the table has ended, or its attachment was detached.',
+    remedy: 'Map again: the addresses of an old table may belong to other memory by now.',
+  },
+  dmaFault: {
+    code: 'EFAULT',
+    text: '{device} faults at its {kind} of {address} ({segment}): {why}',
+    cause:
+      'A device touched an address that its sg table does not give it. Hardware would report a bus error or an IOMMU fault, or use memory of others.',
+    remedy:
+      'Map the buffer for this device and for the direction that it needs, and keep to the entries of that table.',
+  },
+  iovaSpace: {
+    code: 'ENOSPC',
+    text: 'the IOMMU of {device} has no IOVA space for {bytes} bytes: {longest} bytes are free in one piece up to {mask}',
+    cause:
+      'Everything mapped behind an IOMMU shares its aperture, of which each device reaches only what its mask allows.',
+    remedy: 'Unmap tables that are no longer used, or give the Iommu a larger aperture.',
+  },
+  pageTables: {
+    code: 'ENOSPC',
+    text: 'the IOMMU of {device} has no page tables for {bytes} bytes: {needed} more are needed, {free} of {limit} are free',
+    cause: 'The page tables of the IOMMU are bounded (pageTablePages), and mapped buffers take them up.',
+    remedy: 'Unmap tables that are no longer used, or give the Iommu more pageTablePages.',
   },
   exporterGone: {
     code: 'ENODEV',
@@ -347,6 +380,31 @@ export const problems = {
     cause: 'Channel.parent() works in a child of forkWithChannel() or workerWithChannel(), once.',
     remedy:
       'Start it with one of these and call Channel.parent() once; else pass a descriptor and use Channel.fromFd().',
+  },
+  format: {
+    code: 'EINVAL',
+    text: '{fourcc} is no pixel format that is known',
+    cause: 'A fourcc has four characters (or is their number) and stands in include/uapi/drm/drm_fourcc.h.',
+    remedy: "Pass one of pixelFormats: 'XR24', 'NV12', ….",
+  },
+  noLinearLayout: {
+    code: 'EINVAL',
+    text: 'format {fourcc} has no linear layout',
+    cause: 'Only a modifier of a vendor says how its pixels lie in memory.',
+    remedy: 'Take another format, or lay the planes out as that vendor does.',
+  },
+  imageRange: {
+    code: 'ERANGE',
+    text: 'the bytes of a {fourcc} image of {width} by {height} cannot be counted exactly',
+    cause: 'The sum is beyond Number.MAX_SAFE_INTEGER.',
+    remedy: 'Check width, height and alignments.',
+  },
+  image: {
+    code: 'EINVAL',
+    text: 'plane {plane} of the {fourcc} image of {width} by {height} does not do: {rule} needs {needed}, got {got}',
+    cause:
+      'Lines are too short or not aligned, the buffer ends before the plane does, or nobody here reads that modifier.',
+    remedy: 'Allocate planeLayout(…).byteLength bytes and take offsets and strides from it.',
   },
   poolBuffer: {
     code: 'EINVAL',

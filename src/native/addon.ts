@@ -60,6 +60,10 @@ export interface Addon {
   memfdCreate(name: string, hugePageShift: number): number
   /** `ftruncate`, then `fallocate` of every byte, so that a lack of memory shows here (`-ENOSPC`) and not as SIGBUS. */
   allocate(fd: number, byteLength: number): number
+  /** `ftruncate` alone: what is added is a hole, whose pages come with the first store or {@link reserve}. */
+  truncate(fd: number, byteLength: number): number
+  /** `fallocate` of a range: no byte of it is a hole afterwards. Pages that are there keep their contents. */
+  reserve(fd: number, offset: number, byteLength: number): number
   addSeals(fd: number, seals: number): number
   getSeals(fd: number): number
   /**
@@ -142,6 +146,20 @@ export interface Addon {
    * not, or a negative errno (`-EFAULT` when the storage was truncated under us).
    */
   copyOut(mapping: Mapping, offset: number, target: Uint8Array, sequence: readonly SequenceWord[]): number
+
+  // ---- copying storage --------------------------------------------------------------------------------
+  /**
+   * `pwrite(2)` of `length` bytes from `offset` of `mapping` into a file, all of them: 0 or a negative errno, after
+   * which a part may be written. Pages that the file does not have yet are allocated and filled in one go, without
+   * being zeroed first. `-ENOSPC` when memory lacks, `-EFAULT` when the source was truncated under us, `-EPERM` when a
+   * seal forbids to write, `-EINVAL` for a file of huge pages, which has no `write`.
+   */
+  copyToFile(mapping: Mapping, offset: number, length: number, fd: number, fdOffset: number): number
+  /**
+   * `memmove` between mappings, for storage that no descriptor can write (`F_SEAL_FUTURE_WRITE`, huge pages): 0,
+   * `-EACCES` when `to` is read-only, `-EFAULT` when either was truncated, now or ever.
+   */
+  copyMapping(from: Mapping, fromOffset: number, to: Mapping, toOffset: number, length: number): number
 }
 
 /** One writer's sequence word: odd while it writes. */
@@ -241,4 +259,4 @@ export const READABLE = 1
 export const WRITABLE = 2
 export const DISCONNECT = 4
 
-export const ABI = 1
+export const ABI = 2
