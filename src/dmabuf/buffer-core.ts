@@ -271,11 +271,13 @@ export class BufferCore {
   /** A bracket, if it can be entered at once; the entry says when not. */
   enter(writes: boolean): boolean {
     this.raise(writes)
-    // B2: one that is inside another excludes moves already, and must not look at the flag.
-    if (this.entry === undefined || this.openBrackets > 1) return true
+    const { entry } = this
+    if (entry === undefined) return true
     let admitted = false
     try {
-      admitted = this.entry.admit()
+      if (entry.lost !== undefined) throw entry.lost
+      // B2: one that is inside another excludes moves already, and must not look at the flag.
+      admitted = this.openBrackets > 1 || entry.admit()
     } finally {
       if (!admitted) this.lower(writes)
     }

@@ -239,7 +239,8 @@ export const problems = {
   requests: {
     code: 'ENOBUFS',
     text: '{count} {what} of this process are with the exporter of buffer {name} already',
-    cause: 'An exporter works on a bounded number of requests, and keeps a bounded number of attachments, for each holder.',
+    cause:
+      'An exporter works on a bounded number of requests, and keeps a bounded number of attachments, for each holder.',
     remedy: 'Await calls before making more; detach devices that are done.',
   },
   remoteFailure: {

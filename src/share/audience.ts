@@ -198,11 +198,12 @@ export class Audience implements MoveAudience {
   }
 
   #send(
-    { holder, serial }: Registration,
+    registration: Registration,
     storage: Storage,
     generation: number,
     done: (error: DmaBufError | undefined) => void,
   ): void {
+    const { holder, serial } = registration
     registration.unread++
     const message = { type: PrivateType.storage, generation, serial, ...this.#owner.name }
     holder.send(message, { fd: storage.fd, body: storageBody(storage), done })

@@ -24,8 +24,10 @@ export function deviceFrom(json: string): DeviceFromText | undefined {
   const value = parsed(json)
   const constraints = value?.['constraints']
   if (typeof constraints !== 'object' || constraints === null) return undefined
-  const { dmaMask, segmentBoundaryMask, minSegmentSize, maxSegmentSize, maxSegments } =
-    constraints as Record<string, unknown>
+  const { dmaMask, segmentBoundaryMask, minSegmentSize, maxSegmentSize, maxSegments } = constraints as Record<
+    string,
+    unknown
+  >
   try {
     const device = new Device(value?.['deviceName'] as string, {
       dmaMask: fromHex(dmaMask),

@@ -102,7 +102,8 @@ export function errorFrom(json: string): DmaBufError | undefined {
   const value = parsed(json)
   if (value === undefined) return undefined
   const { code, errno, message, hint, syscall, rule, needed, got } = value
-  if (typeof code !== 'string' || !/^[A-Za-z][\w ]*$/.test(code) || typeof message !== 'string') return undefined
+  if (typeof code !== 'string' || !/^[A-Za-z][\w ]*$/.test(code) || typeof message !== 'string')
+    return undefined
   return new DmaBufError({
     code: code.slice(0, MAX_CODE),
     message: message.slice(0, MAX_MESSAGE),

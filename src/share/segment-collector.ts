@@ -1,6 +1,6 @@
+import { PAGE_SIZE } from '../dma/address.ts'
 import type { Segment } from '../dma/constraints.ts'
 import type { HostMapping } from '../dmabuf/attachment-host.ts'
-import { PAGE_SIZE } from '../dma/address.ts'
 
 /**
  * Puts the table of a buffer together from the messages it comes in, and believes none of it: what is too short, too long
@@ -25,10 +25,12 @@ export class SegmentCollector {
     generation: number,
   ): HostMapping | undefined | string {
     this.#first ??= { offset, generation }
-    if (this.#first.offset !== offset || this.#first.generation !== generation) return 'a table of two buffers'
+    if (this.#first.offset !== offset || this.#first.generation !== generation)
+      return 'a table of two buffers'
     const end = offset + this.#byteLength
     // A segment is whole pages, so that there can be no more of them than pages.
-    if (this.#segments.length + segments.length > end / PAGE_SIZE + 1) return 'a table of more segments than pages'
+    if (this.#segments.length + segments.length > end / PAGE_SIZE + 1)
+      return 'a table of more segments than pages'
     for (const segment of segments) {
       if (this.#bytes >= end) return 'a table that goes on behind its buffer'
       this.#segments.push(segment)
