@@ -82,12 +82,11 @@ function least(masks: readonly bigint[]): bigint {
 
 function beyondMask(runs: readonly Segment[], dmaMask: bigint): Refusal | undefined {
   for (const { address, length } of runs) {
-    const last = address + length - 1
-    if (last <= dmaMask) continue
+    if (address + length - 1 <= dmaMask) continue
     return {
       rule: 'address-range',
       needed: `addresses up to ${hex(dmaMask)}`,
-      got: hex(address > dmaMask ? address : last),
+      got: hex(address > dmaMask ? address : dmaMask + 1n),
     }
   }
   return undefined
