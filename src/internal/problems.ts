@@ -150,10 +150,16 @@ export const problems = {
   },
   noPages: {
     code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes that {rule} allows: needed {needed}, got {got}',
+    text: 'no physical memory for {bytes} bytes ({rule}): needed {needed}, got {got}',
     cause:
       'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
     remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
+  },
+  fragmented: {
+    code: 'EBUSY',
+    text: 'the {zone} memory is fragmented already',
+    cause: 'fragment() was called before, and what it returned is not disposed.',
+    remedy: 'Dispose the first fragmentation; `using` does it at the end of the block.',
   },
   moving: {
     code: 'EAGAIN',
@@ -190,6 +196,12 @@ export const problems = {
     text: 'the attachment of {device} to buffer {name} is detached',
     cause: 'It was detached, its buffer closed, or its holder is gone.',
     remedy: 'Attach again.',
+  },
+  stale: {
+    code: 'ESTALE',
+    text: 'the table of buffer {name} is stale: the buffer has moved, or is moving',
+    cause: 'A dynamic importer does not hold its buffer in its place; it was told by moveNotify.',
+    remedy: 'Unmap the table and map again.',
   },
   closedTable: {
     code: 'EBADF',
@@ -356,6 +368,31 @@ export const problems = {
     cause: 'Channel.parent() works in a child of forkWithChannel() or workerWithChannel(), once.',
     remedy:
       'Start it with one of these and call Channel.parent() once; else pass a descriptor and use Channel.fromFd().',
+  },
+  format: {
+    code: 'EINVAL',
+    text: '{fourcc} is no pixel format that is known',
+    cause: 'A fourcc has four characters (or is their number) and stands in include/uapi/drm/drm_fourcc.h.',
+    remedy: "Pass one of pixelFormats: 'XR24', 'NV12', ….",
+  },
+  noLinearLayout: {
+    code: 'EINVAL',
+    text: 'format {fourcc} has no linear layout',
+    cause: 'Only a modifier of a vendor says how its pixels lie in memory.',
+    remedy: 'Take another format, or lay the planes out as that vendor does.',
+  },
+  imageRange: {
+    code: 'ERANGE',
+    text: 'the bytes of a {fourcc} image of {width} by {height} cannot be counted exactly',
+    cause: 'The sum is beyond Number.MAX_SAFE_INTEGER.',
+    remedy: 'Check width, height and alignments.',
+  },
+  image: {
+    code: 'EINVAL',
+    text: 'plane {plane} of the {fourcc} image of {width} by {height} does not do: {rule} needs {needed}, got {got}',
+    cause:
+      'Lines are too short or not aligned, the buffer ends before the plane does, or nobody here reads that modifier.',
+    remedy: 'Allocate planeLayout(…).byteLength bytes and take offsets and strides from it.',
   },
   poolBuffer: {
     code: 'EINVAL',
