@@ -111,6 +111,8 @@ describe('a fault', () => {
     expect(error.message).toContain('camera faults at its read of 0x9000 (segment 2 of 3)')
     expect(await codeOf(() => narrow.readAt(table, 0x9000n, 1))).toBe('EFAULT')
     expect(await new DmaEngine(whole.subdevice('wide')).read(table)).toHaveLength(3 * PAGE)
+    const across = tableOf(whole.subdevice('wide'), [{ address: 0x5000, length: 2 * PAGE }]).table
+    expect(await failure(() => narrow.read(across))).toMatchObject({ got: '0x6000' })
   })
 
   test('comes for the table of another device, and of the whole for a part', async () => {

@@ -69,6 +69,14 @@ describe('memory that fits', () => {
   })
 })
 
+test('pieces are as long as they can be, unless the last would be too short then', () => {
+  const lengths = (constraints: Partial<DmaConstraints>) =>
+    fitted([{ address: 0, length: 9 * PAGE }], device(constraints))?.map(({ length }) => length / PAGE)
+  expect(lengths({ maxSegmentSize: 4 * PAGE })).toEqual([4, 4, 1])
+  expect(lengths({ maxSegmentSize: 4 * PAGE, minSegmentSize: 2 * PAGE })).toEqual([4, 3, 2])
+  expect(lengths({ maxSegmentSize: 4 * PAGE, minSegmentSize: 4 * PAGE })).toEqual([4, 4, 1])
+})
+
 test('memory is refused only where no way of cutting it at pages would do', () => {
   fc.assert(
     fc.property(anySegments, anyConstraints, (segments, constraints) => {
