@@ -18,3 +18,4 @@ export {
 } from './dma/physical-memory.ts'
 export * as presets from './dma/presets.ts'
 export { type SgEntry, SgTable } from './dma/sg-table.ts'
+export { Attachment, type AttachOptions, type MapOptions } from './dmabuf/attachment.ts'
