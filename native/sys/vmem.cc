@@ -71,18 +71,20 @@ Vmem::~Vmem() {
   // A worker ends and other threads go on with the memory. When the process ends, its pages go with it.
   if (shared_ && (place_.survives || block_ != nullptr) && !MainThread()) End(place_.live_length);
   Abandon();
-  munmap(window_, window_length_);
 }
 
 int Vmem::Lock() {
+  if (window_ == nullptr) return -EBADF;
   return Retry([&] { return mlock(window_, window_length_); });
 }
 
 int Vmem::Populate() {
+  if (window_ == nullptr) return -EBADF;
   return Retry([&] { return madvise(window_, window_length_, MADV_POPULATE_WRITE); });
 }
 
 int Vmem::Share(int fd) {
+  if (window_ == nullptr || shared_) return -EBADF;
   uint8_t* window = window_ + (place_.live - first_);
   auto offset = static_cast<uint64_t>(place_.live - first_);
   size_t done = 0;
@@ -115,6 +117,7 @@ void Vmem::Step() {
 
 int Vmem::End(size_t accessible) {
   if (!shared_) return 0;
+  if (accessible % static_cast<size_t>(getpagesize()) != 0) return -EINVAL;
   accessible = std::min(accessible, place_.live_length);
   if (private_ < accessible) {
     uint8_t* from = place_.live + private_;
@@ -133,10 +136,12 @@ int Vmem::End(size_t accessible) {
 }
 
 void Vmem::Abandon() {
-  if (!shared_) return;
+  if (shared_) Unregister();
   shared_ = false;
-  Unregister();
   block_.reset();
+  sides_.clear();
+  if (window_ != nullptr) munmap(window_, window_length_);
+  window_ = nullptr;
 }
 
 void Vmem::Register() {

@@ -113,7 +113,7 @@ export class Exported implements ExporterOps {
   #accessible(): number {
     const page = addon().pageSize
     if (this.#kept) return this.#extent.length
-    const end = this.base + Math.ceil((this.#owner?.byteLength() ?? 0) / page) * page
+    const end = Math.ceil((this.base + (this.#owner?.byteLength() ?? 0)) / page) * page
     return Math.min(this.#extent.length, Math.max(0, end - this.#extent.start))
   }
 

@@ -58,6 +58,7 @@ export function sharePages(block: Block, shareOptions: SharePagesOptions): Buffe
   } catch (error) {
     mapping?.close()
     if (shared) (vmem as Vmem).end(extent.length)
+    else if (typeof vmem !== 'number') vmem.abandon()
     if (fd >= 0) native.close(fd)
     refund(bytes)
     throw error
