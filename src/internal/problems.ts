@@ -1,6 +1,7 @@
 import type { Problem } from './problem.ts'
 import { deviceProblems } from './problems-devices.ts'
 import { imageProblems } from './problems-images.ts'
+import { vmemexpProblems } from './problems-vmemexp.ts'
 
 /**
  * Every error of the library: its code, its text, where it comes from and what helps. `docs/errors.md` is
@@ -282,6 +283,7 @@ export const problems = {
   },
   ...deviceProblems,
   ...imageProblems,
+  ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
 export type ProblemName = keyof typeof problems
