@@ -35,6 +35,8 @@ export const limits = Object.freeze({
   maxOpenBrackets: 4096,
   /** Longest buffer name in bytes of UTF-8, the kernel's `DMA_BUF_NAME_LEN` less its NUL. */
   maxNameBytes: 31,
+  /** Longest device name in bytes of UTF-8, those of its parents included. */
+  maxDeviceNameBytes: 63,
   /** Longest exporter name in bytes of UTF-8. */
   maxExporterNameBytes: 15,
   /**

@@ -191,6 +191,31 @@ export const problems = {
     cause: 'It was detached, its buffer closed, or its holder is gone.',
     remedy: 'Attach again.',
   },
+  stale: {
+    code: 'ESTALE',
+    text: 'the table of buffer {name} is stale: the buffer has moved, or is moving',
+    cause: 'A dynamic importer does not hold its buffer in its place; it was told by moveNotify.',
+    remedy: 'Unmap the table and map again.',
+  },
+  closedTable: {
+    code: 'EBADF',
+    text: 'this sg table of {device} is unmapped',
+    cause: 'unmap() was called, the `using` block of the table has ended, or its attachment was detached.',
+    remedy: 'Map again: the addresses of an old table may belong to other memory by now.',
+  },
+  iovaSpace: {
+    code: 'ENOSPC',
+    text: 'the IOMMU of {device} has no IOVA space for {bytes} bytes: {longest} bytes are free in one piece up to {mask}',
+    cause:
+      'Everything mapped behind an IOMMU shares its aperture, of which each device reaches only what its mask allows.',
+    remedy: 'Unmap tables that are no longer used, or give the Iommu a larger aperture.',
+  },
+  pageTables: {
+    code: 'ENOSPC',
+    text: 'the IOMMU of {device} has no page tables for {bytes} bytes: {needed} more are needed, {free} of {limit} are free',
+    cause: 'The page tables of the IOMMU are bounded (pageTablePages), and mapped buffers take them up.',
+    remedy: 'Unmap tables that are no longer used, or give the Iommu more pageTablePages.',
+  },
   exporterGone: {
     code: 'ENODEV',
     text: 'the exporter of buffer {name} is gone',

@@ -45,7 +45,7 @@ export class HeldBuffer implements SharedState, BufferName {
     core.shared = this
     core.forgetInterrupted()
     core.onUnused = () => this.#unused()
-    core.onUnwrapped = () => (core.recycled ? core.relocate() : core.unmap())
+    core.onUnwrapped = () => (core.recycled ? core.mappings.relocate() : core.unmap())
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)

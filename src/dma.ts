@@ -1,0 +1,6 @@
+export type { DmaConstraints, DmaDirection, DmaRule } from './dma/constraints.ts'
+export { Device, type DeviceOptions } from './dma/device.ts'
+export type { ImageOptions, ImageRules } from './dma/image-options.ts'
+export { checkImageFor, type DeviceImage, type DeviceImagePlane } from './dma/image-rules.ts'
+export { Iommu, type IommuOptions } from './dma/iommu.ts'
+export { type SgEntry, SgTable } from './dma/sg-table.ts'
