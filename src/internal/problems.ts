@@ -386,6 +386,12 @@ export const problems = {
     cause: 'Pitch and size are 32 bits wide in DRM_IOCTL_MODE_CREATE_DUMB.',
     remedy: 'Check the three numbers; allocate several buffers.',
   },
+  videoMemory: {
+    code: 'ENOMEM',
+    text: 'no room for {bytes} bytes in the {limit} bytes of video memory, of which {used} are in use',
+    cause: 'The buffer is larger than that memory, or everything in it is mapped, pinned, open or fixed.',
+    remedy: 'Unmap tables and end brackets, show fewer buffers at a time, or give the device more memory.',
+  },
   closedDrm: {
     code: 'EBADF',
     text: 'this {what} of {device} is closed',

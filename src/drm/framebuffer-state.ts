@@ -1,0 +1,45 @@
+import type { ClientState } from './client-state.ts'
+import type { GemObject } from './gem-object.ts'
+
+/** Where a plane of a framebuffer lies. */
+export interface FramebufferPlaneState {
+  readonly object: GemObject
+  readonly offset: number
+  readonly stride: number
+}
+
+export interface FramebufferShape {
+  readonly width: number
+  readonly height: number
+  readonly fourcc: string
+  readonly modifier: bigint
+  readonly planes: readonly FramebufferPlaneState[]
+}
+
+/** A framebuffer as its device keeps it (`struct drm_framebuffer`): it keeps the objects of its planes. */
+export class FramebufferState {
+  readonly id: number
+  readonly client: ClientState
+  readonly shape: FramebufferShape
+  #removed = false
+
+  constructor(client: ClientState, shape: FramebufferShape) {
+    this.client = client
+    this.shape = shape
+    for (const { object } of shape.planes) object.retain()
+    this.id = client.device.framebuffers.add(this)
+    client.framebuffers.add(this)
+  }
+
+  get removed(): boolean {
+    return this.#removed
+  }
+
+  remove(): void {
+    if (this.#removed) return
+    this.#removed = true
+    this.client.device.framebuffers.remove(this.id)
+    this.client.framebuffers.delete(this)
+    for (const { object } of this.shape.planes) object.release()
+  }
+}
