@@ -113,7 +113,8 @@ function subdevicesOf(opts: DeviceOptions): Readonly<Record<string, DeviceOption
   throw argument('subdevices', 'an object of options by name', subdevices)
 }
 
-function constraintsOf(opts: DeviceOptions, inherited: DmaConstraints): DmaConstraints {
+/** Constraints from outside, checked; what they leave out is as in others. */
+export function constraintsOf(opts: Partial<DmaConstraints>, inherited: DmaConstraints): DmaConstraints {
   const all = 2n ** 64n - 1n
   const page = BigInt(PAGE_SIZE)
   const constraints: DmaConstraints = Object.freeze({

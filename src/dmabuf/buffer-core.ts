@@ -29,6 +29,8 @@ export interface HolderInfo {
   readonly gid: number
   readonly openBrackets: number
   readonly openWriteBrackets: number
+  /** The storage that it maps, counted as the buffer's storages are; an old one stays as long as somebody maps it. */
+  readonly generation: number
 }
 
 /** What the sharing layer knows of a buffer that has left this environment, or came to it. */
@@ -229,6 +231,7 @@ export class BufferCore {
     this.#closeStorage()
     this.storage = storage
     this.mappings.replace(mapping)
+    this.generation++
   }
 
   /** New storage with the same contents; views stay valid, at their addresses. Only while no bracket is open. */
@@ -269,9 +272,14 @@ export class BufferCore {
   enter(writes: boolean): boolean {
     this.raise(writes)
     // B2: one that is inside another excludes moves already, and must not look at the flag.
-    if (this.entry === undefined || this.openBrackets > 1 || this.entry.admit()) return true
-    this.lower(writes)
-    return false
+    if (this.entry === undefined || this.openBrackets > 1) return true
+    let admitted = false
+    try {
+      admitted = this.entry.admit()
+    } finally {
+      if (!admitted) this.lower(writes)
+    }
+    return admitted
   }
 
   /** B1 of the protocol: the bracket is visible to the exporter before anything else is looked at. */

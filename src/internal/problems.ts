@@ -150,10 +150,16 @@ export const problems = {
   },
   noPages: {
     code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes that {rule} allows: needed {needed}, got {got}',
+    text: 'no physical memory for {bytes} bytes ({rule}): needed {needed}, got {got}',
     cause:
       'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
     remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
+  },
+  fragmented: {
+    code: 'EBUSY',
+    text: 'the {zone} memory is fragmented already',
+    cause: 'fragment() was called before, and what it returned is not disposed.',
+    remedy: 'Dispose the first fragmentation; `using` does it at the end of the block.',
   },
   moving: {
     code: 'EAGAIN',
@@ -202,6 +208,14 @@ export const problems = {
     text: 'this sg table of {device} is unmapped',
     cause: 'unmap() was called, the `using` block of the table has ended, or its attachment was detached.',
     remedy: 'Map again: the addresses of an old table may belong to other memory by now.',
+  },
+  dmaFault: {
+    code: 'EFAULT',
+    text: '{device} faults at its {kind} of {address} ({segment}): {why}',
+    cause:
+      'A device touched an address that its sg table does not give it. Hardware would report a bus error or an IOMMU fault, or use memory of others.',
+    remedy:
+      'Map the buffer for this device and for the direction that it needs, and keep to the entries of that table.',
   },
   iovaSpace: {
     code: 'ENOSPC',

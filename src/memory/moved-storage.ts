@@ -19,19 +19,20 @@ export function createMovedStorage(name: string, byteLength: number, sharing: Sh
   const charged = storageBytes(byteLength)
   charge(charged)
   let fd = -1
-  let mapping: Mapping | number | undefined
+  let mapping: Mapping | undefined
   try {
     fd = checked(native.memfdCreate(`dmabuf:${name}`, 0), 'memfd_create', 'creating shared memory')
     checked(native.truncate(fd, charged), 'ftruncate', 'creating shared memory')
     if (sharing === 'read-only') {
-      mapping = native.map(fd, 0, byteLength, MapKind.shared)
-      if (typeof mapping === 'number') throw systemError(mapping, 'mmap', `mapping buffer ${name}`)
+      const mapped = native.map(fd, 0, byteLength, MapKind.shared)
+      if (typeof mapped === 'number') throw systemError(mapped, 'mmap', `mapping buffer ${name}`)
+      mapping = mapped
     }
     const seals = sharing === 'read-only' ? READ_ONLY_SEALS : WRITABLE_SEALS
     checked(native.addSeals(fd, seals), 'fcntl', `sealing buffer ${name}`)
     return { fd, charged, mapping }
   } catch (error) {
-    if (typeof mapping === 'object') mapping.close()
+    mapping?.close()
     if (fd >= 0) native.close(fd)
     refund(charged)
     throw error
@@ -54,7 +55,7 @@ export function fillMovedStorage(from: Mapping, to: MovedStorage, name: string):
 
 /** Takes every page, so that storing into them cannot fail. */
 export function populateMovedStorage(storage: MovedStorage, byteLength: number): void {
-  const result = addon().allocate(storage.fd, storage.charged)
+  const result = addon().reserve(storage.fd, 0, storage.charged)
   if (result < 0) throw lacking(result, 'fallocate', byteLength)
 }
 

@@ -48,7 +48,7 @@ test('device DMA goes export, attach, map, DMA, unmap, detach, as in the chart o
 
 test('the diagnostics channels tell the same story', async () => {
   const names = ['attached', 'mapped', 'unmapped', 'detached'].map((what) => `dmabuf:attachment:${what}`)
-  const seen: unknown[] = []
+  const seen: [name: string | symbol, message: unknown][] = []
   const note = (message: unknown, name: string | symbol) => seen.push([name, message])
   for (const name of names) subscribe(name, note)
   using buffer = await heap.allocate(4096, { name: 'seen' })
