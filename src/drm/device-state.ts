@@ -2,8 +2,8 @@ import type { Device } from '../dma/device.ts'
 import type { PageSource } from '../dma/page-source.ts'
 import { PhysicalMemory, systemMemory } from '../dma/physical-memory.ts'
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import { heapPages } from '../exporters/heap-pages.ts'
 import { addon } from '../native/load.ts'
-import type { ClientState } from './client-state.ts'
 import type { FramebufferState } from './framebuffer-state.ts'
 import { GemBuffer, type GemMemory } from './gem-buffer.ts'
 import { HandleTable } from './handle-table.ts'
@@ -12,8 +12,9 @@ import { VideoMemory } from './video-memory.ts'
 /** Where mmap offsets begin: behind the 4 GiB of the old interface, DRM_FILE_PAGE_OFFSET_START (include/drm/drm_vma_manager.h). */
 const FIRST_MAP_OFFSET = 2 ** 32
 
-const system: PageSource = {
-  allocate: (byteLength, constraints) => systemMemory().allocate(byteLength, { constraints }),
+/** A client as its device knows it. */
+export interface OpenFile {
+  close(): void
 }
 
 /** What the clients of a device share (`struct drm_device`). */
@@ -22,8 +23,8 @@ export class DeviceState implements GemMemory {
   readonly device: Device
   readonly pitchAlignment: number
   readonly video: VideoMemory | undefined
-  readonly system = system
-  readonly clients = new Set<ClientState>()
+  readonly system = heapPages(systemMemory(), 'scattered')
+  readonly clients = new Set<OpenFile>()
   /** Everything that was allocated here and is not given back, wherever it is held. */
   readonly buffers = new Map<BufferCore, GemBuffer>()
   readonly framebuffers = new HandleTable<FramebufferState>()
@@ -61,5 +62,5 @@ export class DeviceState implements GemMemory {
 /** The page at address 0 is never given out, and all of this memory shall be usable. */
 function videoPages(byteLength: number): PageSource {
   const memory = new PhysicalMemory({ byteLength: byteLength + addon().pageSize, contiguous: 0 })
-  return { allocate: (bytes, constraints) => memory.allocate(bytes, { constraints }) }
+  return heapPages(memory, 'scattered')
 }

@@ -85,7 +85,8 @@ export class DrmClient implements Disposable {
     integer('flags', opts.flags ?? 0, 0, 0)
     const { device } = state
     const layout = dumbLayout(opts, device.pitchAlignment, addon().pageSize)
-    const name = opts.name ?? `${device.name} ${opts.width}x${opts.height}x${opts.bpp}`.slice(0, limits.maxNameBytes)
+    const name =
+      opts.name ?? `${device.name} ${opts.width}x${opts.height}x${opts.bpp}`.slice(0, limits.maxNameBytes)
     const buffer = device.allocate(text('name', name, limits.maxNameBytes), layout.size)
     return { handle: state.add(buffer), ...layout }
   }
@@ -117,7 +118,8 @@ export class DrmClient implements Disposable {
     if (object === undefined) throw refuse('no buffer begins there', -errno.EINVAL)
     if (!state.has(object)) throw refuse('this client has no handle for it', -errno.EACCES)
     const bytes = integer('length', length ?? object.byteLength, 1)
-    if (bytes > object.byteLength) throw refuse(`${bytes} bytes are more than its ${object.byteLength}`, -errno.EINVAL)
+    if (bytes > object.byteLength)
+      throw refuse(`${bytes} bytes are more than its ${object.byteLength}`, -errno.EINVAL)
     return new MappedDumb(object, bytes)
   }
 

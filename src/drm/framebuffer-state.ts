@@ -1,5 +1,5 @@
-import type { ClientState } from './client-state.ts'
 import type { GemObject } from './gem-object.ts'
+import type { HandleTable } from './handle-table.ts'
 
 /** Where a plane of a framebuffer lies. */
 export interface FramebufferPlaneState {
@@ -16,14 +16,20 @@ export interface FramebufferShape {
   readonly planes: readonly FramebufferPlaneState[]
 }
 
+/** The client whose framebuffer it is, and the device that numbers it. */
+export interface FramebufferOwner {
+  readonly framebuffers: Set<FramebufferState>
+  readonly device: { readonly name: string; readonly framebuffers: HandleTable<FramebufferState> }
+}
+
 /** A framebuffer as its device keeps it (`struct drm_framebuffer`): it keeps the objects of its planes. */
 export class FramebufferState {
   readonly id: number
-  readonly client: ClientState
+  readonly client: FramebufferOwner
   readonly shape: FramebufferShape
   #removed = false
 
-  constructor(client: ClientState, shape: FramebufferShape) {
+  constructor(client: FramebufferOwner, shape: FramebufferShape) {
     this.client = client
     this.shape = shape
     for (const { object } of shape.planes) object.retain()

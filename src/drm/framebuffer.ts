@@ -1,7 +1,13 @@
 import { modifiers } from '../dma/fourcc.ts'
 import { checkImageFor } from '../dma/image-rules.ts'
 import { coreOf, type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
-import { checkImageShape, describePlanes, type ImageDescription, imageProblem, imageRefusal } from '../dmabuf/image.ts'
+import {
+  checkImageShape,
+  devicePlanes,
+  type ImageDescription,
+  imageProblem,
+  imageRefusal,
+} from '../dmabuf/image.ts'
 import { errno, problem } from '../internal/errors.ts'
 import { integer, options, shown } from '../internal/validate.ts'
 import type { ClientState } from './client-state.ts'
@@ -9,10 +15,14 @@ import { FramebufferState } from './framebuffer-state.ts'
 import type { GemObject } from './gem-object.ts'
 
 /** A plane by the handle of its GEM object, or by its dma-buf when that is imported into the client. */
-export type FramebufferPlane = { readonly offset?: number; readonly stride: number } & (
-  | { readonly handle: number; readonly buffer?: undefined }
-  | { readonly buffer: DmaBuf; readonly handle?: undefined }
-)
+export interface FramebufferPlane {
+  readonly handle?: number
+  readonly buffer?: DmaBuf
+  /** First byte of the plane in the buffer; 0. */
+  readonly offset?: number
+  /** Bytes from one line to the next: the pitch of a dumb buffer. */
+  readonly stride: number
+}
 
 export interface FramebufferRequest {
   /** In pixels. */
@@ -25,6 +35,9 @@ export interface FramebufferRequest {
   readonly planes: readonly FramebufferPlane[]
 }
 
+/** A client is open as long as somebody has one of its framebuffers. */
+const keepers = new WeakMap<Framebuffer, object>()
+
 /** Lets the display look behind a framebuffer. */
 export let stateOf: (framebuffer: Framebuffer) => FramebufferState
 
@@ -36,8 +49,6 @@ export class Framebuffer implements Disposable {
   /** Number of the framebuffer on its device. */
   readonly id: number
   readonly #state: FramebufferState
-  /** The client is open as long as somebody has one of its framebuffers. */
-  readonly #client: object
 
   static {
     stateOf = (framebuffer) => {
@@ -52,7 +63,7 @@ export class Framebuffer implements Disposable {
   constructor(state: FramebufferState, client: object) {
     this.id = state.id
     this.#state = state
-    this.#client = client
+    keepers.set(this, client)
   }
 
   get width(): number {
@@ -132,10 +143,14 @@ export function addFramebuffer(client: ClientState, request: FramebufferRequest)
     ...image,
     // Nobody said: then it is linear, as for every driver that knows no others.
     modifier: modifier === modifiers.invalid ? modifiers.linear : modifier,
-    planes: describePlanes(image, format),
+    planes: devicePlanes(image),
   })
   if (refused !== undefined) {
-    const values = { device: device.name, what: `a ${fourcc} framebuffer of ${width} by ${height}`, ...refused }
+    const values = {
+      device: device.name,
+      what: `a ${fourcc} framebuffer of ${width} by ${height}`,
+      ...refused,
+    }
     throw problem('constraint', values, { result: -errno.EINVAL, refusal: refused })
   }
   return new FramebufferState(client, { width, height, fourcc: format.fourcc, modifier, planes })

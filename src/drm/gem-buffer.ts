@@ -1,5 +1,5 @@
 import type { Device } from '../dma/device.ts'
-import type { Pages, PageSource } from '../dma/page-source.ts'
+import type { PageSource, Pages } from '../dma/page-source.ts'
 import type { Access } from '../dmabuf/access.ts'
 import type { DeviceDescription } from '../dmabuf/attachment-host.ts'
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
@@ -98,7 +98,8 @@ export class GemBuffer implements GemObject, Tenant {
   get idle(): boolean {
     const { core } = this
     const placement = this.#placement
-    if (placement.fixed || placement.busy || placement.holding.length > 0 || core.openBrackets > 0) return false
+    if (placement.fixed || placement.busy || placement.holding.length > 0 || core.openBrackets > 0)
+      return false
     return core.shared?.holders().every(({ openBrackets }) => openBrackets === 0) ?? true
   }
 

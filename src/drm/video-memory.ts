@@ -1,5 +1,5 @@
 import type { DmaConstraints } from '../dma/constraints.ts'
-import type { Pages, PageSource } from '../dma/page-source.ts'
+import type { PageSource, Pages } from '../dma/page-source.ts'
 import { DmaBufError, problem } from '../internal/errors.ts'
 import { Turn } from '../internal/turn.ts'
 
@@ -92,7 +92,9 @@ export class VideoMemory {
 
   #allocate(tenant: Tenant, byteLength: number, constraints: DmaConstraints): Pages | Promise<Pages> {
     if (byteLength > this.byteLength) throw this.#tooSmall(byteLength)
-    return this.allocateNow(tenant, byteLength, constraints) ?? this.#makeRoom(tenant, byteLength, constraints)
+    return (
+      this.allocateNow(tenant, byteLength, constraints) ?? this.#makeRoom(tenant, byteLength, constraints)
+    )
   }
 
   /** One at a time: two that make room at once would take it from each other. */

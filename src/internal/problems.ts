@@ -427,7 +427,8 @@ export const problems = {
   noHandle: {
     code: 'errno',
     text: 'handle {handle} stands for nothing in this client of {device}',
-    cause: 'Handles are private to the client that got them, and gone with closeHandle, destroyDumb and close.',
+    cause:
+      'Handles are private to the client that got them, and gone with closeHandle, destroyDumb and close.',
     remedy: 'Use a handle that createDumb or fdToHandle of this client returned.',
   },
   notImported: {
@@ -439,19 +440,21 @@ export const problems = {
   mapImported: {
     code: 'EINVAL',
     text: 'handle {handle} of {device} is an imported buffer, which cannot be mapped as a dumb buffer',
-    cause: 'That memory is mapped by its exporter's rules.',
+    cause: "That memory is mapped by its exporter's rules.",
     remedy: 'Look at it through its DmaBuf: beginCpuAccess().',
   },
   mapOffset: {
     code: 'errno',
     text: '{device} has nothing at offset {offset} that could be mapped: {why}',
-    cause: 'mmap of a DRM device takes the offset that mapDumb told, of a buffer that this client has a handle for.',
+    cause:
+      'mmap of a DRM device takes the offset that mapDumb told, of a buffer that this client has a handle for.',
     remedy: 'Use the `offset` of mapDumb(handle), and a length of at most the size of the buffer.',
   },
   exportedReadOnly: {
     code: 'EACCES',
     text: 'buffer {name} was exported for reading and cannot be opened for {access}',
-    cause: 'The first handleToFd of a handle decides for good, and without { access } it is read-only, as without DRM_RDWR.',
+    cause:
+      'The first handleToFd of a handle decides for good, and without { access } it is read-only, as without DRM_RDWR.',
     remedy: "Export with handleToFd(handle, { access: 'read-write' }) from the first time on.",
   },
   noFramebuffer: {
