@@ -1,5 +1,6 @@
 import type { Problem } from './problem.ts'
 import { deviceProblems } from './problems-devices.ts'
+import { drmProblems } from './problems-drm.ts'
 import { imageProblems } from './problems-images.ts'
 import { vmemexpProblems } from './problems-vmemexp.ts'
 
@@ -282,6 +283,7 @@ export const problems = {
     remedy: 'Accept only while the server is open.',
   },
   ...deviceProblems,
+  ...drmProblems,
   ...imageProblems,
   ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
