@@ -89,6 +89,8 @@ export class BufferCore {
   shared: SharedState | undefined
   /** Counts the storages that the buffer has had; 0 while a placed one has none. */
   generation = 1
+  /** Its storage is being exchanged: whoever comes to have the buffer now gets the next one. */
+  inMove = false
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false

@@ -27,6 +27,8 @@ export interface PlacementPolicy {
   readonly moveTimeout: number
   /** Whether a holder that stays inside its bracket for longer is left behind. */
   readonly evict: boolean
+  /** Whether storage for the next move is kept ready. */
+  readonly prepareMove: boolean
 }
 
 export interface PlacementInit {
@@ -47,6 +49,7 @@ export const FIXED_POLICY: PlacementPolicy = Object.freeze({
   lateAttach: 'migrate',
   moveTimeout: 1000,
   evict: false,
+  prepareMove: false,
 })
 
 /**
@@ -82,6 +85,7 @@ export class Placement implements Entry, AttachmentHost {
     const { onDestroy } = core
     core.onDestroy = () => {
       for (const attachment of this.attachments) attachment.detach()
+      this.migration.end()
       this.#pages?.free()
       this.#pages = undefined
       onDestroy()
@@ -95,6 +99,11 @@ export class Placement implements Entry, AttachmentHost {
   /** Where the pages are from. */
   get source(): PageSource {
     return this.#source
+  }
+
+  /** Something is being done with the place of the buffer, or waits for its turn. */
+  get busy(): boolean {
+    return this.#turn.busy
   }
 
   get fixed(): boolean {
@@ -209,7 +218,7 @@ export class Placement implements Entry, AttachmentHost {
     if (this.#turn.busy || this.migration.moving) return false
     if (!this.#hasStorage) {
       // Holders would have to be told first.
-      if (this.#init.allocateStorage === undefined || this.core.shared !== undefined) return false
+      if (this.#init.allocateStorage === undefined) return false
       const pages = this.#pages ?? this.#source.allocate(this.core.storage.byteLength, this.#ownConstraints)
       if (pages instanceof Promise) {
         pages.then((late) => late.free()).catch(() => {})
@@ -217,6 +226,7 @@ export class Placement implements Entry, AttachmentHost {
       }
       this.#pages = pages
       this.#init.allocateStorage()
+      this.#announce()
     }
     this.#fixNow()
     return true
@@ -233,6 +243,7 @@ export class Placement implements Entry, AttachmentHost {
   #fixNow(): void {
     this.#fixed = true
     this.core.entry = undefined
+    this.migration.end()
   }
 
   get #ownConstraints(): DmaConstraints {
@@ -256,18 +267,15 @@ export class Placement implements Entry, AttachmentHost {
     }
     if (this.#hasStorage) return
     this.#init.allocateStorage?.()
-    await this.#announce()
+    this.#announce()
     if (!this.policy.movable) this.#fixNow()
+    else this.migration.prepare()
   }
 
   /** Holders that had the buffer before it had any storage get it now. */
-  async #announce(): Promise<void> {
+  #announce(): void {
     const { storage, generation, shared } = this.core
-    const audience = shared?.audience
-    if (audience === undefined) return
-    await audience.offer(storage, generation)
-    audience.commit(storage, generation)
-    audience.end(generation)
+    shared?.audience?.allocated(storage, generation)
   }
 
   async #reach(attachment: ExporterSideAttachment, signal: AbortSignal | undefined): Promise<void> {

@@ -16,9 +16,7 @@ export interface AudienceOwner {
   readonly name: Pick<PrivateInit, 'segment' | 'record' | 'idLow' | 'idHigh'>
   /** Whether holders get its storage from here; else it was in the handle. */
   readonly placed: boolean
-  /** The present storage and its generation: 0 while there is none. */
-  readonly storage: Storage
-  readonly generation: number
+  readonly core: { readonly storage: Storage; readonly generation: number; readonly inMove: boolean }
   /** Writes which storage is the present one, and then its generation. */
   setStorage(storage: Storage, generation: number): void
 }
@@ -43,10 +41,12 @@ export class Audience implements MoveAudience {
   /** Seen inside a bracket at the last look. */
   readonly #inside = new Set<Registration>()
   #quieted: (() => void) | undefined
-  #moving = false
+  #moving: boolean
 
   constructor(owner: AudienceOwner) {
     this.#owner = owner
+    // A buffer may leave for the first time in the middle of a move.
+    this.#moving = owner.core.inMove
   }
 
   *[Symbol.iterator](): Generator<Registration, void, undefined> {
@@ -163,7 +163,8 @@ export class Audience implements MoveAudience {
 
   #admit(registration: Registration): void {
     this.#present.add(registration)
-    const { placed, storage, generation } = this.#owner
+    const { placed, core } = this.#owner
+    const { storage, generation } = core
     if (placed && generation > 0) this.#answer(registration, storage, generation)
   }
 

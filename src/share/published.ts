@@ -42,14 +42,6 @@ export class Published implements SharedState, AudienceOwner {
     return this.words[this.base + StateRecord.idHigh] ?? 0
   }
 
-  get storage(): Storage {
-    return this.core.storage
-  }
-
-  get generation(): number {
-    return this.core.generation
-  }
-
   /** It left as a placed buffer, though it may have been fixed since. */
   get placed(): boolean {
     return this.#has(RecordFlag.placed)
