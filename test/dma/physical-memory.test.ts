@@ -166,6 +166,13 @@ describe('contiguous memory', () => {
     expect([lengthsOf(low), inside(low.segments, PAGE, 16 * MiB)]).toEqual([[8 * MiB], true])
   })
 
+  test('that fits in a block is taken from the smallest one where the area cannot give it', () => {
+    const memory = new PhysicalMemory({ byteLength: 64 * MiB, contiguous: 0 })
+    const pages = Array.from({ length: 8 }, () => memory.allocate(3 * PAGE, { layout: 'contiguous' }))
+    expect(pages.map(lengthsOf)).toEqual(new Array(8).fill([3 * PAGE]))
+    expect(zoneOf(memory, 'dma32').freeBlocks[10]).toBe(11)
+  })
+
   test('is not taken from the area by devices that can do without', () => {
     const memory = new PhysicalMemory()
     memory.allocate(64 * MiB, { constraints: { dmaMask: 0xffff_ffffn } })
