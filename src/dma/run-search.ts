@@ -103,9 +103,9 @@ function place(
   const cell = cellOf(constraints)
   const longest = Math.floor(longestSegment(constraints) / PAGE_SIZE)
   const window = roundUp(run.start + 1, cell)
-  // At once; where a window of the boundary begins; where the rest of the window is cut without a remainder.
-  const starts = [run.start, roundUp(run.start, cell), window - roundDown(window - run.start, longest)].map(
-    (start) => roundUp(start, align),
+  // At once; or where what is left of the window of the boundary is cut without a remainder.
+  const starts = [run.start, window - roundDown(window - run.start, longest)].map((start) =>
+    roundUp(start, align),
   )
   return starts.find(
     (start) =>
