@@ -108,7 +108,7 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = createMovedStorage(name, old.byteLength, old.sharing)
+    const moved = createMovedStorage(name, old.byteLength, old.fd)
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
     let begun = false
     try {

@@ -3,7 +3,10 @@ import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import { charge, refund } from './budget.ts'
 import { storageBytes } from './memfd.ts'
-import { READ_ONLY_SEALS, type Sharing, WRITABLE_SEALS } from './seals.ts'
+import { hasSeals, Seal } from './seals.ts'
+
+/** Not the one against every write: the contents are still to come. */
+const KEPT_SEALS = Seal.shrink | Seal.grow | Seal.futureWrite | Seal.seal
 
 /** Storage that was made for a move: sealed, so that it can be sent before its contents are there. */
 export interface MovedStorage {
@@ -13,9 +16,13 @@ export interface MovedStorage {
   readonly mapping: Mapping | undefined
 }
 
-/** The size is set and sealed; pages come with the contents, which is one pass over them instead of two. */
-export function createMovedStorage(name: string, byteLength: number, sharing: Sharing): MovedStorage {
+/**
+ * The size is set and sealed as that of `old`, whose contents are to come; pages come with them, which is one pass over them
+ * instead of two.
+ */
+export function createMovedStorage(name: string, byteLength: number, old: number): MovedStorage {
   const native = addon()
+  const seals = checked(native.getSeals(old), 'fcntl', `looking at buffer ${name}`) & KEPT_SEALS
   const charged = storageBytes(byteLength)
   charge(charged)
   let fd = -1
@@ -23,12 +30,11 @@ export function createMovedStorage(name: string, byteLength: number, sharing: Sh
   try {
     fd = checked(native.memfdCreate(`dmabuf:${name}`, 0), 'memfd_create', 'creating shared memory')
     checked(native.truncate(fd, charged), 'ftruncate', 'creating shared memory')
-    if (sharing === 'read-only') {
+    if (hasSeals(seals, Seal.futureWrite)) {
       const mapped = native.map(fd, 0, byteLength, MapKind.shared)
       if (typeof mapped === 'number') throw systemError(mapped, 'mmap', `mapping buffer ${name}`)
       mapping = mapped
     }
-    const seals = sharing === 'read-only' ? READ_ONLY_SEALS : WRITABLE_SEALS
     checked(native.addSeals(fd, seals), 'fcntl', `sealing buffer ${name}`)
     return { fd, charged, mapping }
   } catch (error) {
