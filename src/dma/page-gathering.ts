@@ -23,12 +23,15 @@ const heapOrders = [8, 4, 0]
 export function scatteredChunks(gathering: Gathering): FrameRun[] | undefined {
   const taken = new Chunks(gathering)
   const avoid: Avoid = (start, end) => taken.touch(start, end)
-  let orders = heapOrders
+  let at = 0
   while (taken.rest > 0) {
-    orders = orders.filter((order) => 2 ** order <= taken.rest)
-    const at = orders.findIndex((order) => taken.take(order, avoid))
-    if (at < 0 || taken.hopeless) return taken.giveBack()
-    orders = orders.slice(at)
+    while (
+      at < heapOrders.length &&
+      !(2 ** heapOrders[at]! <= taken.rest && taken.take(heapOrders[at]!, avoid))
+    ) {
+      at++
+    }
+    if (at === heapOrders.length || taken.hopeless) return taken.giveBack()
   }
   return taken.runs
 }
@@ -65,8 +68,8 @@ class Chunks {
   readonly #gathering: Gathering
   /** By zone, the least order that it has no free chunk of. It cannot get one while we only take. */
   readonly #dry = new Map<Zone, number>()
-  readonly #starts = new Set<number>()
-  readonly #ends = new Set<number>()
+  /** Where chunks begin or end. */
+  readonly #edges = new Set<number>()
   /** Runs, when neighbours are joined. */
   #joined = 0
   #longEnough = true
@@ -84,7 +87,7 @@ class Chunks {
 
   /** Whether such a chunk would be next to one of these. */
   touch(start: number, end: number): boolean {
-    return this.#ends.has(start) || this.#starts.has(end)
+    return this.#edges.has(start) || this.#edges.has(end)
   }
 
   /** Takes a chunk of this order, or as much of it as is wanted still, from the first zone that has one. */
@@ -120,8 +123,7 @@ class Chunks {
     this.#joinedFrames += run.end - run.start
     this.rest -= run.end - run.start
     this.runs.push(run)
-    this.#starts.add(run.start)
-    this.#ends.add(run.end)
+    this.#edges.add(run.start).add(run.end)
   }
 }
 

@@ -32,6 +32,8 @@ export class Zone<Name extends string = string> {
   readonly #firstWhole: number
   readonly #endWhole: number
   #shattering: Shattering | undefined
+  /** Within `take`: the first chunk found that is to be avoided, for when there is no other. */
+  #spare: number | undefined
 
   constructor(name: Name, { start, end }: FrameRun, random: Random) {
     this.name = name
@@ -59,26 +61,21 @@ export class Zone<Name extends string = string> {
    */
   take(order: number, limit: number, avoid?: Avoid): number | undefined {
     const below = limit >= this.end ? Number.POSITIVE_INFINITY : Math.floor(limit / BLOCK_FRAMES)
-    let spare: number | undefined
-    const refused = (start: number): boolean => {
-      if (!avoid?.(start, start + 2 ** order)) return false
-      spare ??= start
-      return true
-    }
+    this.#spare = undefined
     const start =
-      this.#fromLists(order, below, refused) ?? this.#fromUntouched(order, below, refused) ?? spare
+      this.#fromLists(order, below, avoid) ?? this.#fromUntouched(order, below, avoid) ?? this.#spare
     if (start !== undefined) this.takeRange({ start, end: start + 2 ** order })
     return start
   }
 
   /** Takes frames that are known to be free. */
   takeRange(run: FrameRun): void {
-    this.#change(run, (block, from, to) => block.take(from, to))
+    this.#change(run, 'take')
   }
 
   /** Gives taken frames back. */
   give(run: FrameRun): void {
-    this.#change(run, (block, from, to) => block.free(from, to))
+    this.#change(run, 'free')
   }
 
   /**
@@ -143,19 +140,19 @@ export class Zone<Name extends string = string> {
     }
   }
 
-  #fromLists(order: number, below: number, refused: (start: number) => boolean): number | undefined {
+  #fromLists(order: number, below: number, avoid: Avoid | undefined): number | undefined {
     for (let chunk = order; chunk <= MAX_ORDER; chunk++) {
       for (let n = 0; n < TRIES; n++) {
         const block = this.#lists.pick(chunk, below, this.#random)
         if (block === undefined) break
         const start = block.first + block.pick(chunk, order, this.#random)
-        if (!refused(start)) return start
+        if (!this.#avoided(start, order, avoid)) return start
       }
     }
     return undefined
   }
 
-  #fromUntouched(order: number, below: number, refused: (start: number) => boolean): number | undefined {
+  #fromUntouched(order: number, below: number, avoid: Avoid | undefined): number | undefined {
     const shattering = this.#shattering
     // Every second block may have lost a frame, hence at most some openings of blocks that are of no use.
     if (shattering !== undefined && shattering.longest < 2 ** order) return undefined
@@ -165,15 +162,21 @@ export class Zone<Name extends string = string> {
       if (shattering?.shape(index) !== undefined) {
         const block = this.#block(index)
         if (block.orders >> order === 0) continue
-        const start = this.#fromLists(order, below, refused)
+        const start = this.#fromLists(order, below, avoid)
         if (start !== undefined) return start
       } else {
         const start = index * BLOCK_FRAMES + this.#random(BLOCK_FRAMES >> order) * 2 ** order
-        if (!refused(start)) return start
+        if (!this.#avoided(start, order, avoid)) return start
       }
       n++
     }
     return undefined
+  }
+
+  #avoided(start: number, order: number, avoid: Avoid | undefined): boolean {
+    if (!avoid?.(start, start + 2 ** order)) return false
+    this.#spare ??= start
+    return true
   }
 
   /** The index of a block that is not there as an object. */
@@ -234,12 +237,12 @@ export class Zone<Name extends string = string> {
     this.#lists.refile(block, before)
   }
 
-  #change({ start, end }: FrameRun, change: (block: PageBlock, from: number, to: number) => void): void {
+  #change({ start, end }: FrameRun, change: 'take' | 'free'): void {
     for (let at = start; at < end; ) {
       const block = this.#block(Math.floor(at / BLOCK_FRAMES))
       const to = Math.min(end - block.first, BLOCK_FRAMES)
       const before = block.orders
-      change(block, at - block.first, to)
+      block[change](at - block.first, to)
       this.#lists.refile(block, before)
       this.#close(block)
       at = block.first + to

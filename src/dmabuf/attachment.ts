@@ -34,7 +34,10 @@ const mapOptions = ['signal'] as const
 const directions = ['to-device', 'from-device', 'bidirectional'] as const
 
 /** Forgotten attachments would hold their buffer in its place for ever. */
-const registry = new FinalizationRegistry<HostAttachment>((host) => host.detach())
+const registry = new FinalizationRegistry<{ host: HostAttachment; core: BufferCore }>(({ host, core }) => {
+  host.detach()
+  core.release()
+})
 
 /** Attaches a device to a buffer, wherever its exporter is. */
 export async function attachDevice(
@@ -100,7 +103,7 @@ export class Attachment implements Disposable, AsyncDisposable {
     this.#dynamic = opts.moveNotify !== undefined
     this.#expensiveMap = opts.expensiveMap ?? false
     core.retain()
-    registry.register(this, host, this)
+    registry.register(this, { host, core }, this)
   }
 
   get detached(): boolean {

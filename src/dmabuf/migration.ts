@@ -8,6 +8,7 @@ import {
   fillMovedStorage,
   type MovedStorage,
   populateMovedStorage,
+  prepareMovedStorage,
 } from '../memory/moved-storage.ts'
 import type { Mapping } from '../native/addon.ts'
 import type { DeviceDescription } from './attachment-host.ts'
@@ -19,7 +20,7 @@ import type { Storage } from './storage.ts'
 /** The placement of the buffer, as its moves know it. */
 export interface MigrationOwner {
   readonly core: BufferCore
-  readonly policy: { readonly moveTimeout: number; readonly evict: boolean }
+  readonly policy: { readonly moveTimeout: number; readonly evict: boolean; readonly prepareMove: boolean }
   readonly attachments: Iterable<{ readonly device: DeviceDescription }>
   /** Attachments that hold the buffer in its place. */
   readonly holding: readonly { readonly deviceName: string }[]
@@ -47,6 +48,7 @@ export class Migration {
   #moving = false
   #lastGeneration = 0
   #ownEnded: (() => void) | undefined
+  #spare: MovedStorage | undefined
   #moves = 0
   #bytes = 0
   #milliseconds = 0
@@ -62,6 +64,24 @@ export class Migration {
 
   get costs(): MoveCosts {
     return { moves: this.#moves, bytesMoved: this.#bytes, milliseconds: this.#milliseconds }
+  }
+
+  /** Makes storage for the next move, so that this one costs no more than a copy. */
+  prepare(): void {
+    const { core, policy } = this.#placement
+    if (!policy.prepareMove || this.#spare !== undefined || core.destroyed || core.entry === undefined) return
+    const { byteLength, fd } = core.storage
+    try {
+      this.#spare = prepareMovedStorage(core.name, byteLength, fd)
+    } catch {
+      // A lack of memory is the move's to tell, if it is still there by then.
+    }
+  }
+
+  /** Nothing moves any more. */
+  end(): void {
+    if (this.#spare !== undefined) dropMovedStorage(this.#spare)
+    this.#spare = undefined
   }
 
   /** The last bracket of this environment may have ended. */
@@ -100,7 +120,7 @@ export class Migration {
   }
 
   async #toNewStorage(stop: AbortSignal): Promise<void> {
-    const { core } = this.#placement
+    const { core, policy } = this.#placement
     const { name, storage: old } = core
     const audience = core.shared?.audience
     const from = core.generation
@@ -108,7 +128,8 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = createMovedStorage(name, old.byteLength, old.fd)
+    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, old.fd)
+    this.#spare = undefined
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
     let begun = false
     try {
@@ -139,6 +160,7 @@ export class Migration {
     }
     // M8
     for (const { device } of this.#placement.attachments) notify(device)
+    if (policy.prepareMove) setImmediate(() => this.prepare())
   }
 
   /** Nobody is inside a bracket: here, and in every process that has the buffer. */

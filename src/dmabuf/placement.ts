@@ -27,6 +27,8 @@ export interface PlacementPolicy {
   readonly moveTimeout: number
   /** Whether a holder that stays inside its bracket for longer is left behind. */
   readonly evict: boolean
+  /** Whether storage for the next move is kept ready. */
+  readonly prepareMove: boolean
 }
 
 export interface PlacementInit {
@@ -47,6 +49,7 @@ export const FIXED_POLICY: PlacementPolicy = Object.freeze({
   lateAttach: 'migrate',
   moveTimeout: 1000,
   evict: false,
+  prepareMove: false,
 })
 
 /**
@@ -82,6 +85,7 @@ export class Placement implements Entry, AttachmentHost {
     const { onDestroy } = core
     core.onDestroy = () => {
       for (const attachment of this.attachments) attachment.detach()
+      this.migration.end()
       this.#pages?.free()
       this.#pages = undefined
       onDestroy()
@@ -238,6 +242,7 @@ export class Placement implements Entry, AttachmentHost {
   #fixNow(): void {
     this.#fixed = true
     this.core.entry = undefined
+    this.migration.end()
   }
 
   get #ownConstraints(): DmaConstraints {
@@ -263,6 +268,7 @@ export class Placement implements Entry, AttachmentHost {
     this.#init.allocateStorage?.()
     await this.#announce()
     if (!this.policy.movable) this.#fixNow()
+    else this.migration.prepare()
   }
 
   /** Holders that had the buffer before it had any storage get it now. */

@@ -34,9 +34,11 @@ export interface AllocateOptions {
   readonly moveTimeout?: number
   /** Leave a holder behind that stays in its bracket for longer (its next use says ERR_DMABUF_EVICTED); false. */
   readonly evict?: boolean
+  /** Keep memory ready for the next move, so that this one costs a plain copy; takes twice the memory. Default false. */
+  readonly prepareMove?: boolean
 }
 
-const placementOptions = ['movable', 'delayed', 'lateAttach', 'moveTimeout', 'evict'] as const
+const placementOptions = ['movable', 'delayed', 'lateAttach', 'moveTimeout', 'evict', 'prepareMove'] as const
 const storageOptions = ['name', 'sharing', 'prefault', 'hugePages'] as const
 export const allocateOptions = [...storageOptions, ...placementOptions] as const
 /** Pooled buffers are fixed. */
@@ -67,6 +69,7 @@ export function checkAllocate(
       lateAttach: oneOf('lateAttach', opts.lateAttach ?? FIXED_POLICY.lateAttach, ['migrate', 'busy']),
       moveTimeout: integer('moveTimeout', opts.moveTimeout ?? FIXED_POLICY.moveTimeout, 0, 2 ** 31 - 1),
       evict: boolean('evict', opts.evict ?? FIXED_POLICY.evict),
+      prepareMove: boolean('prepareMove', opts.prepareMove ?? FIXED_POLICY.prepareMove),
     },
   }
 }

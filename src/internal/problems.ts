@@ -1,17 +1,13 @@
+import type { Problem } from './problem.ts'
+import { deviceProblems } from './problems-devices.ts'
+import { drmProblems } from './problems-drm.ts'
+import { imageProblems } from './problems-images.ts'
+import { vmemexpProblems } from './problems-vmemexp.ts'
+
 /**
  * Every error of the library: its code, its text, where it comes from and what helps. `docs/errors.md` is
- * written from this table (`npm run docs:errors`) and a test holds the two together. A code of `errno` stands
- * for the kernel's answer to the system call named in the error.
+ * written from this table (`npm run docs:errors`) and a test holds the two together.
  */
-export interface Problem {
-  readonly code: string
-  /** `{name}` stands for a value. */
-  readonly text: string
-  readonly cause: string
-  /** Becomes `error.hint`. */
-  readonly remedy: string
-}
-
 export const problems = {
   argument: {
     code: 'EINVAL',
@@ -141,107 +137,6 @@ export const problems = {
     cause: "It was allocated with sharing: 'read-only', or it is frozen: only its exporter may write.",
     remedy: "Begin with 'read', or have the exporter allocate with sharing: 'writable'.",
   },
-  constraint: {
-    code: 'errno',
-    text: '{device} cannot use {what}: {rule} needs {needed}, got {got}',
-    cause: 'Memory does not suit the DMA constraints of a device, and may not be moved to where it would.',
-    remedy:
-      'Attach every device before the first use, allocate with { movable: true }, or take memory that suits (a contiguous heap).',
-  },
-  noPages: {
-    code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes ({rule}): needed {needed}, got {got}',
-    cause:
-      'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
-    remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
-  },
-  fragmented: {
-    code: 'EBUSY',
-    text: 'the {zone} memory is fragmented already',
-    cause: 'fragment() was called before, and what it returned is not disposed.',
-    remedy: 'Dispose the first fragmentation; `using` does it at the end of the block.',
-  },
-  moving: {
-    code: 'EAGAIN',
-    text: 'buffer {name} cannot be entered at once: {why}',
-    cause: 'Its storage is being moved or has not been allocated yet, and a call that never waits was used.',
-    remedy: 'Use the form that returns a promise.',
-  },
-  moveTimeout: {
-    code: 'EBUSY',
-    text: 'buffer {name} could not be moved within {milliseconds} ms: {who}',
-    cause: 'Somebody is inside a bracket, has the buffer mapped for a device, or does not read its messages.',
-    remedy: 'End brackets and unmap tables soon; give more moveTimeout; or allocate with { evict: true }.',
-  },
-  lateAttach: {
-    code: 'EBUSY',
-    text: '{device} attaches too late to buffer {name}, which was placed already: {rule} needs {needed}, got {got}',
-    cause: "The exporter's policy is lateAttach: 'busy'.",
-    remedy: 'Attach every device before the first map or CPU access, or make a new buffer.',
-  },
-  evicted: {
-    code: 'ERR_DMABUF_EVICTED',
-    text: 'buffer {name} was moved without this holder, which did not leave its bracket in time',
-    cause: 'The exporter moved it with { evict: true }; the memory here is the old one, cut off.',
-    remedy: 'Receive the buffer again; keep brackets short.',
-  },
-  notFixed: {
-    code: 'EBUSY',
-    text: 'buffer {name} may still move, so that it has no descriptor to show',
-    cause: 'The storage of a placed buffer changes when it moves.',
-    remedy: 'Call `await buffer.fix()` first; it does not move from then on.',
-  },
-  closedAttachment: {
-    code: 'EBADF',
-    text: 'the attachment of {device} to buffer {name} is detached',
-    cause: 'It was detached, its buffer closed, or its holder is gone.',
-    remedy: 'Attach again.',
-  },
-  stale: {
-    code: 'ESTALE',
-    text: 'the table of buffer {name} is stale: the buffer has moved, or is moving',
-    cause: 'A dynamic importer does not hold its buffer in its place; it was told by moveNotify.',
-    remedy: 'Unmap the table and map again.',
-  },
-  closedTable: {
-    code: 'EBADF',
-    text: 'this sg table of {device} is unmapped',
-    cause: 'unmap() was called, the `using` block of the table has ended, or its attachment was detached.',
-    remedy: 'Map again: the addresses of an old table may belong to other memory by now.',
-  },
-  dmaFault: {
-    code: 'EFAULT',
-    text: '{device} faults at its {kind} of {address} ({segment}): {why}',
-    cause:
-      'A device touched an address that its sg table does not give it. Hardware would report a bus error or an IOMMU fault, or use memory of others.',
-    remedy:
-      'Map the buffer for this device and for the direction that it needs, and keep to the entries of that table.',
-  },
-  iovaSpace: {
-    code: 'ENOSPC',
-    text: 'the IOMMU of {device} has no IOVA space for {bytes} bytes: {longest} bytes are free in one piece up to {mask}',
-    cause:
-      'Everything mapped behind an IOMMU shares its aperture, of which each device reaches only what its mask allows.',
-    remedy: 'Unmap tables that are no longer used, or give the Iommu a larger aperture.',
-  },
-  pageTables: {
-    code: 'ENOSPC',
-    text: 'the IOMMU of {device} has no page tables for {bytes} bytes: {needed} more are needed, {free} of {limit} are free',
-    cause: 'The page tables of the IOMMU are bounded (pageTablePages), and mapped buffers take them up.',
-    remedy: 'Unmap tables that are no longer used, or give the Iommu more pageTablePages.',
-  },
-  exporterGone: {
-    code: 'ENODEV',
-    text: 'the exporter of buffer {name} is gone',
-    cause: 'Its process ended or its connection broke; only it could have done this.',
-    remedy: 'Memory and brackets go on working here; get a new buffer for everything else.',
-  },
-  notDynamic: {
-    code: 'EINVAL',
-    text: '{device} is attached to buffer {name} without moveNotify and cannot {what} it',
-    cause: 'Pinning is for dynamic importers: the others hold a buffer in place by mapping it.',
-    remedy: 'Attach with { moveNotify }, or map.',
-  },
   notFreezable: {
     code: 'EPERM',
     text: 'buffer {name} cannot be frozen: {reason}',
@@ -369,100 +264,6 @@ export const problems = {
     remedy:
       'Start it with one of these and call Channel.parent() once; else pass a descriptor and use Channel.fromFd().',
   },
-  format: {
-    code: 'EINVAL',
-    text: '{fourcc} is no pixel format that is known',
-    cause: 'A fourcc has four characters (or is their number) and stands in include/uapi/drm/drm_fourcc.h.',
-    remedy: "Pass one of pixelFormats: 'XR24', 'NV12', ….",
-  },
-  noLinearLayout: {
-    code: 'EINVAL',
-    text: 'format {fourcc} has no linear layout',
-    cause: 'Only a modifier of a vendor says how its pixels lie in memory.',
-    remedy: 'Take another format, or lay the planes out as that vendor does.',
-  },
-  imageRange: {
-    code: 'ERANGE',
-    text: 'the bytes of a {fourcc} image of {width} by {height} cannot be counted exactly',
-    cause: 'The sum is beyond Number.MAX_SAFE_INTEGER.',
-    remedy: 'Check width, height and alignments.',
-  },
-  image: {
-    code: 'EINVAL',
-    text: 'plane {plane} of the {fourcc} image of {width} by {height} does not do: {rule} needs {needed}, got {got}',
-    cause:
-      'Lines are too short or not aligned, the buffer ends before the plane does, or nobody here reads that modifier.',
-    remedy: 'Allocate planeLayout(…).byteLength bytes and take offsets and strides from it.',
-  },
-  dumbSize: {
-    code: 'EINVAL',
-    text: 'a dumb buffer of {width} by {height} pixels with {bpp} bits each is too large',
-    cause: 'Pitch and size are 32 bits wide in DRM_IOCTL_MODE_CREATE_DUMB.',
-    remedy: 'Check the three numbers; allocate several buffers.',
-  },
-  videoMemory: {
-    code: 'ENOMEM',
-    text: 'no room for {bytes} bytes in the {limit} bytes of video memory, of which {used} are in use',
-    cause: 'The buffer is larger than that memory, or everything in it is mapped, pinned, open or fixed.',
-    remedy: 'Unmap tables and end brackets, show fewer buffers at a time, or give the device more memory.',
-  },
-  closedDrm: {
-    code: 'EBADF',
-    text: 'this {what} of {device} is closed',
-    cause: 'close() was called on it, or on the device.',
-    remedy: 'Open another client: device.open().',
-  },
-  closedDrmDevice: {
-    code: 'ENODEV',
-    text: 'device {device} is closed',
-    cause: 'close() was called.',
-    remedy: 'Make another DrmDevice.',
-  },
-  renderNode: {
-    code: 'EACCES',
-    text: '{what} is not for clients of the render node of {device}',
-    cause: 'Dumb buffers and framebuffers are for the display; a render node is for everything else.',
-    remedy: "Open the device without { node: 'render' }.",
-  },
-  noHandle: {
-    code: 'errno',
-    text: 'handle {handle} stands for nothing in this client of {device}',
-    cause:
-      'Handles are private to the client that got them, and gone with closeHandle, destroyDumb and close.',
-    remedy: 'Use a handle that createDumb or fdToHandle of this client returned.',
-  },
-  notImported: {
-    code: 'ENOENT',
-    text: 'buffer {name} is not imported into this client of {device}',
-    cause: 'A framebuffer is made of GEM objects.',
-    remedy: 'Import it first: await client.fdToHandle(buffer).',
-  },
-  mapImported: {
-    code: 'EINVAL',
-    text: 'handle {handle} of {device} is an imported buffer, which cannot be mapped as a dumb buffer',
-    cause: "That memory is mapped by its exporter's rules.",
-    remedy: 'Look at it through its DmaBuf: beginCpuAccess().',
-  },
-  mapOffset: {
-    code: 'errno',
-    text: '{device} has nothing at offset {offset} that could be mapped: {why}',
-    cause:
-      'mmap of a DRM device takes the offset that mapDumb told, of a buffer that this client has a handle for.',
-    remedy: 'Use the `offset` of mapDumb(handle), and a length of at most the size of the buffer.',
-  },
-  exportedReadOnly: {
-    code: 'EACCES',
-    text: 'buffer {name} was exported for reading and cannot be opened for {access}',
-    cause:
-      'The first handleToFd of a handle decides for good, and without { access } it is read-only, as without DRM_RDWR.',
-    remedy: "Export with handleToFd(handle, { access: 'read-write' }) from the first time on.",
-  },
-  noFramebuffer: {
-    code: 'ENOENT',
-    text: 'framebuffer {id} is none of this client of {device}',
-    cause: 'It was removed, or another client added it.',
-    remedy: 'Add it with addFramebuffer() of this client.',
-  },
   poolBuffer: {
     code: 'EINVAL',
     text: 'the buffer is not one that this pool has given out',
@@ -481,6 +282,10 @@ export const problems = {
     cause: 'close() was called.',
     remedy: 'Accept only while the server is open.',
   },
+  ...deviceProblems,
+  ...drmProblems,
+  ...imageProblems,
+  ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
 export type ProblemName = keyof typeof problems

@@ -1,7 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Device, DmaEngine, PhysicalMemory, type SgTable } from '../../src/dma.ts'
-import { type AllocateOptions, bufinfo, ContiguousHeap, type DmaBuf, SystemHeap } from '../../src/index.ts'
+import {
+  type AllocateOptions,
+  bufinfo,
+  ContiguousHeap,
+  type DmaBuf,
+  memoryBudget,
+  SystemHeap,
+} from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { codeNow, codeOf, failure } from '../support/fails.ts'
 
@@ -80,6 +87,22 @@ test('a late device that the memory does not suit makes it move: contents and vi
   expect([bytes[8192], window[0]]).toEqual([200, 200])
   expect((await new DmaEngine(attachment.device).read(table, 8192, 1))[0]).toBe(200)
 })
+
+test.each(['writable', 'read-only'] as const)(
+  '%s memory that is ready for its next move moves into it',
+  async (sharing) => {
+    using buffer = await movable({ sharing, prepareMove: true })
+    const { used } = memoryBudget()
+    await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(3))
+    // The storage and its spare.
+    expect(memoryBudget().used - used).toBe(2 * SIZE)
+    const before = infoOf().fd
+    await mapOnce(buffer, anywhere())
+    await mapOnce(buffer, contiguous())
+    expect([infoOf().moves.moves, infoOf().fd !== before]).toEqual([1, true])
+    expect(await buffer.withCpuAccess('read', (cpu) => cpu.bytes.every((byte) => byte === 3))).toBe(true)
+  },
+)
 
 test('read-only memory moves as well, and stays read-only for the others', async () => {
   using buffer = await movable({ sharing: 'read-only' })
@@ -255,7 +278,7 @@ test('memory transferred away with its ArrayBuffer does not stop a move', async 
   using buffer = await movable()
   const access = await buffer.beginCpuAccess('write')
   access.bytes[0] = 5
-  const stolen = structuredClone(access.bytes.buffer, { transfer: [] as never })
+  const stolen = structuredClone(access.bytes.buffer, {})
   access.end()
   expect(new Uint8Array(stolen as ArrayBuffer)[0]).toBe(5)
   await mapOnce(buffer, contiguous())
