@@ -19,7 +19,7 @@ export function fitSegments(segments: readonly Segment[], constraints: DmaConstr
   if (maxSegments === 1 && runs.length > 1) {
     return { rule: 'contiguous', needed: '1 segment', got: `${runs.length} segments` }
   }
-  const pieces = runs.flatMap((run, i) => split(run, constraints, i === runs.length - 1))
+  const pieces = runs.flatMap((run) => split(run, constraints))
   return tooShort(pieces, constraints.minSegmentSize) ?? tooMany(runs, pieces, constraints) ?? pieces
 }
 
@@ -82,19 +82,18 @@ function least(masks: readonly bigint[]): bigint {
 
 function beyondMask(runs: readonly Segment[], dmaMask: bigint): Refusal | undefined {
   for (const { address, length } of runs) {
-    const last = address + length - 1
-    if (last <= dmaMask) continue
+    if (address + length - 1 <= dmaMask) continue
     return {
       rule: 'address-range',
       needed: `addresses up to ${hex(dmaMask)}`,
-      got: hex(address > dmaMask ? address : last),
+      got: hex(address > dmaMask ? address : dmaMask + 1n),
     }
   }
   return undefined
 }
 
-/** Cut first where the boundary wants it, and each part of that by size. The last segment may be as short as it is. */
-function split(run: Segment, constraints: DmaConstraints, isLast: boolean): Segment[] {
+/** Cut first where the boundary wants it, and each part of that by size. */
+function split(run: Segment, constraints: DmaConstraints): Segment[] {
   const { minSegmentSize, segmentBoundaryMask } = constraints
   const cell = Number(segmentBoundaryMask) + 1
   const max = longestSegment(constraints)
@@ -103,7 +102,7 @@ function split(run: Segment, constraints: DmaConstraints, isLast: boolean): Segm
   for (let start = run.address; start < end; ) {
     const stop = Math.min(end, roundDown(start, cell) + cell)
     let from = start
-    for (const cut of [...cuts(start, stop, max, isLast && stop === end ? 1 : minSegmentSize), stop]) {
+    for (const cut of [...cuts(start, stop, max, minSegmentSize), stop]) {
       pieces.push({ address: from, length: cut - from })
       from = cut
     }
@@ -113,8 +112,8 @@ function split(run: Segment, constraints: DmaConstraints, isLast: boolean): Segm
 }
 
 /**
- * Where [start, end) is cut, into pieces of at most `max` bytes: the fewest, each as long as it can be; then shorter ones
- * before the end where the rest would be below `min` otherwise.
+ * Where [start, end) is cut, into pieces of at most `max` bytes: the fewest, each as long as it can be, or shorter ones
+ * before the end where that leaves no piece below `min`.
  */
 function cuts(start: number, end: number, max: number, min: number): number[] {
   const greedy: number[] = []

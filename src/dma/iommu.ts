@@ -91,6 +91,7 @@ export class Iommu {
    */
   map(segments: readonly Segment[], device: IovaUser): IovaMapping {
     const { pieces, bytes } = this.#layout(segments)
+    if (bytes === 0) return { runs: [], unmap: () => {} }
     const start = this.#place(bytes, device)
     const placed: Placed = { start, pieces }
     this.#placed.splice(this.#indexAt(start) + 1, 0, placed)

@@ -13,4 +13,8 @@ export interface Entry {
   lowered(): void
   /** Resolves when {@link admit} is worth asking again; rejects when it never will be, or when aborted. */
   passable(signal: AbortSignal | undefined): Promise<void>
+  /** From now on the buffer does not move; resolves when its storage is there. */
+  fix(): Promise<void>
+  /** As {@link fix}, at once; false where something has to be waited for. */
+  fixSync(): boolean
 }

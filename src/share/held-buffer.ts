@@ -23,6 +23,7 @@ export class HeldBuffer implements SharedState, BufferName {
   readonly idHigh: number
   readonly words: Uint32Array
   readonly base: number
+  readonly audience = undefined
   /** A writing end: as long as it is open, the exporter keeps the buffer. -1 while parked. */
   leash: number
   readonly #slot: HolderSlot
@@ -45,7 +46,7 @@ export class HeldBuffer implements SharedState, BufferName {
     core.shared = this
     core.forgetInterrupted()
     core.onUnused = () => this.#unused()
-    core.onUnwrapped = () => (core.recycled ? core.relocate() : core.unmap())
+    core.onUnwrapped = () => (core.recycled ? core.mappings.relocate() : core.unmap())
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)
@@ -84,6 +85,7 @@ export class HeldBuffer implements SharedState, BufferName {
 
   set generation(generation: number) {
     this.#slot.words[this.#slot.base + Slot.mapped] = generation
+    this.core.generation = generation
   }
 
   /** The buffer came again; `leash` is consumed. */

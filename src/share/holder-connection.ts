@@ -60,6 +60,7 @@ export class HolderConnection implements RegisteredHolder {
       gid,
       openBrackets: this.#word(slot, Slot.count),
       openWriteBrackets: this.#word(slot, Slot.writers),
+      generation: this.#anyWord(slot, Slot.mapped),
     }
   }
 
@@ -160,10 +161,13 @@ export class HolderConnection implements RegisteredHolder {
 
   /** One word of a slot, read once. A count beyond the limit is the holder's lie and counts as none. */
   #word(slot: number, word: number): number {
-    const page = this.#pages[Math.floor(slot / SLOTS)]
-    if (page === undefined) return 0
-    const value = Atomics.load(page.words, (1 + (slot % SLOTS)) * SLOT_WORDS + word)
+    const value = this.#anyWord(slot, word)
     return value > limits.maxOpenBrackets ? 0 : value
+  }
+
+  #anyWord(slot: number, word: number): number {
+    const page = this.#pages[Math.floor(slot / SLOTS)]
+    return page === undefined ? 0 : Atomics.load(page.words, (1 + (slot % SLOTS)) * SLOT_WORDS + word)
   }
 
   #end(error: DmaBufError | string | undefined): void {

@@ -22,6 +22,7 @@ export class Published implements SharedState {
   readonly base: number
   readonly leash = new Leash()
   readonly exporterAlive = true
+  readonly audience = undefined
   /** Everybody to whom the present storage was given, those who are gone included. */
   readonly readers = new Set<Reader>()
   /** Registered holders and the slot of each. */

@@ -18,6 +18,8 @@ test('the package holds the library, its binaries, the sources of the addon and 
     expect.arrayContaining([
       'dist/index.js',
       'dist/index.d.ts',
+      'dist/dma.js',
+      'dist/dma.d.ts',
       `prebuilds/linux-${process.arch}/dmabuf.glibc.node`,
       'native/binding.gyp',
       'LICENSE',
@@ -52,6 +54,11 @@ test('the package is not larger than it should be', async () => {
 
 test.each([
   ['ESM import', ['--input-type=module', '-e', "import { SystemHeap } from 'dmabuf'; new SystemHeap()"]],
+  [
+    'ESM import of its devices',
+    ['--input-type=module', '-e', "import { Device } from 'dmabuf/dma'; new Device('camera')"],
+  ],
+  ['require() of its devices', ['-e', "const { Device } = require('dmabuf/dma'); new Device('camera')"]],
   [
     'require(), so no module awaits at its top',
     ['-e', "const { SystemHeap } = require('dmabuf'); new SystemHeap()"],
