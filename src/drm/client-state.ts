@@ -2,6 +2,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { coreOf, DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { errno, problem } from '../internal/errors.ts'
 import { Turn } from '../internal/turn.ts'
+import { integer } from '../internal/validate.ts'
 import { identityOf, isFile } from './descriptor-identity.ts'
 import type { DeviceState } from './device-state.ts'
 import type { FramebufferState } from './framebuffer-state.ts'
@@ -90,7 +91,7 @@ export class ClientState {
   /** A handle at once for what this client or device knows, else when the buffer is attached. */
   import(source: DmaBuf | number, signal: AbortSignal | undefined): number | Promise<number> {
     if (typeof source !== 'number') return this.#import(coreOf(source), signal)
-    const identity = identityOf(source)
+    const identity = identityOf(integer('fd', source, -(2 ** 31), 2 ** 31 - 1))
     const known = this.#find(identity)
     if (known !== undefined) return this.#import(known, signal)
     const buffer = DmaBuf.fromFd(source)
