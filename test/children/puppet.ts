@@ -12,6 +12,8 @@ import {
   SystemHeap,
 } from '../../src/index.ts'
 
+import { shift } from './shift.ts'
+
 /**
  * A process (or worker) that does what it is told over its channel: `{ do: name, … }`, answered by `{ done: name, … }`.
  * It keeps the buffers it gets until it is told otherwise.
@@ -86,6 +88,11 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   },
   /** What a view shows that was taken in an earlier bracket. */
   peek: (order) => [{ value: views[0]?.[Number(order['at'] ?? 0)] ?? -1 }],
+  /** Makes its buffer move. */
+  shift: async () => {
+    await shift(first())
+    return [{}]
+  },
   fix: async () => {
     await first().fix()
     return [{ fd: first().fd }]

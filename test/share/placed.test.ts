@@ -1,9 +1,7 @@
 import { beforeAll, expect, test } from 'vitest'
-import type { PageSource } from '../../src/dma/page-source.ts'
-import { PhysicalMemory } from '../../src/dma.ts'
 import { coreOf } from '../../src/dmabuf/dmabuf.ts'
-import type { Placement } from '../../src/dmabuf/placement.ts'
 import { type AllocateOptions, bufinfo, type DmaBuf, SystemHeap } from '../../src/index.ts'
+import { shift } from '../children/shift.ts'
 import { useCensus } from '../support/census.ts'
 import { warmUp } from '../support/dropped.ts'
 import { codeOf } from '../support/fails.ts'
@@ -26,16 +24,9 @@ function infoOf(buffer: DmaBuf) {
   return info
 }
 
-const source = (memory: PhysicalMemory): PageSource => ({
-  allocate: (bytes, constraints) => memory.allocate(bytes, { constraints }),
-})
-const places = [source(new PhysicalMemory()), source(new PhysicalMemory())] as const
-
-/** Makes the buffer move, once. */
 async function move(buffer: DmaBuf): Promise<void> {
-  const placement = coreOf(buffer).host as Placement
   const { moves } = infoOf(buffer).moves
-  await placement.moveTo(placement.source === places[0] ? places[1] : places[0])
+  await shift(buffer)
   expect(infoOf(buffer).moves.moves).toBe(moves + 1)
 }
 
