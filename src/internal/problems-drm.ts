@@ -55,7 +55,7 @@ export const drmProblems = {
     code: 'errno',
     text: '{device} has nothing at offset {offset} that could be mapped: {why}',
     cause:
-      'mmap of a DRM device takes the offset that mapDumb told, of a buffer that this client has a handle for.',
+      'Mapping a DRM device takes the offset that mapDumb told, of a buffer that this client has a handle for.',
     remedy: 'Use the `offset` of mapDumb(handle), and a length of at most the size of the buffer.',
   },
   exportedReadOnly: {
