@@ -55,6 +55,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   binding::RegisterDoor(env, exports);
   binding::RegisterWaiting(env, exports);
   binding::RegisterPoll(env, exports);
+  binding::RegisterVmem(env, exports);
+  binding::RegisterVmemFacts(env, exports);
   return exports;
 }
 

@@ -14,6 +14,7 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
+#include "sys/signal_chain.h"
 
 namespace sys {
 
@@ -91,38 +92,11 @@ bool Repair(uintptr_t address) {
   return false;
 }
 
-void RestoreDefault(int signal, const siginfo_t* info) {
-  struct sigaction fallback {};
-  fallback.sa_handler = SIG_DFL;
-  sigaction(signal, &fallback, nullptr);
-  // A real fault happens again when the handler returns; a sent signal does not.
-  if (info->si_code <= 0) raise(signal);
-}
-
-void Chain(int signal, siginfo_t* info, void* context) {
-  bool with_info = (previous.sa_flags & SA_SIGINFO) != 0;
-  if (!with_info && previous.sa_handler == SIG_DFL) return RestoreDefault(signal, info);
-  if (!with_info && previous.sa_handler == SIG_IGN) {
-    // The kernel does not let a real fault be ignored either.
-    if (info->si_code > 0) RestoreDefault(signal, info);
-    return;
-  }
-  // The mask its owner asked for; ours is NODEFER with an empty one.
-  sigset_t mask = previous.sa_mask, before;
-  if ((previous.sa_flags & SA_NODEFER) == 0) sigaddset(&mask, signal);
-  sigprocmask(SIG_BLOCK, &mask, &before);
-  if (with_info) {
-    previous.sa_sigaction(signal, info, context);
-  } else {
-    previous.sa_handler(signal);
-  }
-  sigprocmask(SIG_SETMASK, &before, nullptr);
-}
-
 void OnBusError(int signal, siginfo_t* info, void* context) {
   int saved = errno;
   // si_code > 0 comes from the kernel; anybody may send the signal with an address of his choice.
-  if (info->si_code <= 0 || !Repair(reinterpret_cast<uintptr_t>(info->si_addr))) Chain(signal, info, context);
+  if (info->si_code <= 0 || !Repair(reinterpret_cast<uintptr_t>(info->si_addr)))
+    ChainSignal(previous, signal, info, context);
   errno = saved;
 }
 

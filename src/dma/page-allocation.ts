@@ -1,8 +1,15 @@
 import { hex, PAGE_SIZE } from './address.ts'
 import type { DmaConstraints, Refusal } from './constraints.ts'
 import { fitSegments } from './fit.ts'
-import { bytesOf, type Gathering, giveBack, largestBlocks, scatteredChunks } from './page-gathering.ts'
-import { bestFit, type Found, firstFit, longestRuns } from './run-search.ts'
+import {
+  bytesOf,
+  type Gathering,
+  giveBack,
+  largestBlocks,
+  oneBlock,
+  scatteredChunks,
+} from './page-gathering.ts'
+import { type Found, firstFit, longestRuns, runIn } from './run-search.ts'
 import type { FrameRun } from './shattering.ts'
 import type { Zone } from './zone.ts'
 
@@ -39,12 +46,21 @@ class Allocation {
   take(): FrameRun[] | Refusal {
     const { frames, constraints, layout } = this.#request
     if (this.#reachable() < frames) return this.#tooLittle()
-    const gathering: Gathering = { zones: this.#zones, frames, limit: this.#limit, constraints }
-    const pieces = layout === 'scattered' && constraints.maxSegments > 1
+    const gathering: Gathering = {
+      zones: this.#zones,
+      frames,
+      limit: this.#limit,
+      most: constraints.maxSegments,
+      least: constraints.minSegmentSize,
+    }
+    const scattered = layout === 'scattered'
+    const pieces = scattered && constraints.maxSegments > 1
     return (
       (pieces ? this.#suitable(scatteredChunks(gathering)) : undefined) ??
-      (layout === 'scattered' ? this.#suitable(largestBlocks(gathering)) : undefined) ??
-      this.#oneRun() ??
+      (scattered ? this.#suitable(largestBlocks(gathering)) : undefined) ??
+      this.#inArea() ??
+      (scattered ? undefined : this.#suitable(oneBlock(gathering))) ??
+      this.#inZones() ??
       (pieces ? this.#fewRuns() : this.#noRun())
     )
   }
@@ -56,17 +72,18 @@ class Allocation {
     return undefined
   }
 
-  #oneRun(): FrameRun[] | undefined {
+  #inArea(): FrameRun[] | undefined {
     const { frames, constraints } = this.#request
-    const found = firstFit(this.#area, frames, this.#limit, constraints) ?? this.#inZones()
-    return found === undefined ? undefined : takeFound([found])
+    const found = firstFit(this.#area, frames, this.#limit, constraints)
+    return found && takeFound([found])
   }
 
-  #inZones(): Found | undefined {
+  /** One run of neighbouring blocks; the area comes last, for places that are not aligned. */
+  #inZones(): FrameRun[] | undefined {
     const { frames, constraints } = this.#request
     for (const zone of [...this.#zones, this.#area]) {
-      const found = bestFit(zone, frames, this.#limit, constraints)
-      if (found !== undefined) return found
+      const found = runIn(zone, frames, this.#limit, constraints)
+      if (found !== undefined) return takeFound([found])
     }
     return undefined
   }

@@ -1,5 +1,6 @@
 import { PAGE_SIZE } from './address.ts'
-import type { DmaConstraints, Segment } from './constraints.ts'
+import type { Segment } from './constraints.ts'
+import { MAX_ORDER } from './page-block.ts'
 import type { FrameRun } from './shattering.ts'
 import type { Avoid, Zone } from './zone.ts'
 
@@ -9,7 +10,10 @@ export interface Gathering {
   readonly frames: number
   /** The first frame that the device does not reach. */
   readonly limit: number
-  readonly constraints: DmaConstraints
+  /** Runs at the most, neighbours joined. */
+  readonly most: number
+  /** Bytes that each run but the last must have. */
+  readonly least: number
 }
 
 /** How far the orders of the system heap's chunks go: drivers/dma-buf/heaps/system_heap.c, `orders`. */
@@ -42,7 +46,7 @@ export function scatteredChunks(gathering: Gathering): FrameRun[] | undefined {
  */
 export function largestBlocks(gathering: Gathering): FrameRun[] | undefined {
   const taken = new Chunks(gathering)
-  let most = 10
+  let most = MAX_ORDER
   while (taken.rest > 0) {
     let order = Math.min(most, orderOf(taken.rest))
     while (order >= 0 && !taken.take(order)) order--
@@ -50,6 +54,13 @@ export function largestBlocks(gathering: Gathering): FrameRun[] | undefined {
     if (2 ** order < taken.rest) most = order
   }
   return taken.runs
+}
+
+/** Takes one block, or the part of it that is wanted. */
+export function oneBlock(gathering: Gathering): FrameRun[] | undefined {
+  const order = orderOf(gathering.frames)
+  const taken = new Chunks(gathering)
+  return order <= MAX_ORDER && taken.take(order) ? taken.runs : undefined
 }
 
 /** The order of the smallest block that holds so many frames, the kernel's `get_order()`. */
@@ -80,9 +91,9 @@ class Chunks {
     this.rest = gathering.frames
   }
 
-  /** Whether the constraints are broken already, whatever follows. */
+  /** Whether there are too many runs, or too short ones, whatever follows. */
   get hopeless(): boolean {
-    return !this.#longEnough || this.#joined > this.#gathering.constraints.maxSegments
+    return !this.#longEnough || this.#joined > this.#gathering.most
   }
 
   /** Whether such a chunk would be next to one of these. */
@@ -114,9 +125,8 @@ class Chunks {
   }
 
   #add(run: FrameRun): void {
-    const { minSegmentSize } = this.#gathering.constraints
     if (this.runs.at(-1)?.end !== run.start) {
-      if (this.#joined > 0 && this.#joinedFrames * PAGE_SIZE < minSegmentSize) this.#longEnough = false
+      if (this.#joined > 0 && this.#joinedFrames * PAGE_SIZE < this.#gathering.least) this.#longEnough = false
       this.#joined++
       this.#joinedFrames = 0
     }

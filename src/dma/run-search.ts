@@ -1,6 +1,7 @@
 import { PAGE_SIZE, roundDown, roundUp } from './address.ts'
 import type { DmaConstraints, Refusal } from './constraints.ts'
 import { fitSegments, longestSegment } from './fit.ts'
+import { MAX_ORDER } from './page-block.ts'
 import { bytesOf, orderOf } from './page-gathering.ts'
 import type { FrameRun } from './shattering.ts'
 import type { Zone } from './zone.ts'
@@ -30,18 +31,25 @@ export function firstFit(
   return undefined
 }
 
-/** A place for one run in the shortest free run that has one, so that long ones stay. */
-export function bestFit(
+/** A place for one run where nobody has taken anything, quickly found; else in the shortest free run that has one. */
+export function runIn(
   zone: Zone,
   frames: number,
   limit: number,
   constraints: DmaConstraints,
 ): Found | undefined {
+  const run = zone.untouchedRun(frames, limit)
+  const start = run && place(run, frames, constraints, 1)
+  if (start !== undefined) return { start, end: start + frames, zone }
+  return bestFit(zone, frames, limit, constraints)
+}
+
+function bestFit(zone: Zone, frames: number, limit: number, constraints: DmaConstraints): Found | undefined {
   const runs = [...zone.runs(limit, SAMPLE)].filter(({ start, end }) => end - start >= frames)
   runs.sort((a, b) => a.end - a.start - (b.end - b.start))
   for (const run of runs) {
     const start =
-      place(run, frames, constraints, 2 ** Math.min(orderOf(frames), 10)) ??
+      place(run, frames, constraints, 2 ** Math.min(orderOf(frames), MAX_ORDER)) ??
       place(run, frames, constraints, 1)
     if (start !== undefined) return { start, end: start + frames, zone }
   }
@@ -62,7 +70,6 @@ export function longestRuns(
   const runs: Found[] = []
   for (const zone of zones) {
     for (const run of zone.runs(limit, frames)) {
-      // A shorter one can be the last segment only.
       for (const part of usable(run, frames, constraints)) runs.push({ ...part, zone })
     }
   }
@@ -72,6 +79,7 @@ export function longestRuns(
   for (const run of runs) {
     const length = run.end - run.start
     if (rest === 0) break
+    // It could be the last segment only.
     if (length < least && length < rest) continue
     const end = run.start + Math.min(length, rest)
     chosen.push({ ...run, end })
@@ -95,9 +103,9 @@ function place(
   const cell = cellOf(constraints)
   const longest = Math.floor(longestSegment(constraints) / PAGE_SIZE)
   const window = roundUp(run.start + 1, cell)
-  // At once; where a window of the boundary begins; where the rest of the window is cut without a remainder.
-  const starts = [run.start, roundUp(run.start, cell), window - roundDown(window - run.start, longest)].map(
-    (start) => roundUp(start, align),
+  // At once; or where what is left of the window of the boundary is cut without a remainder.
+  const starts = [run.start, window - roundDown(window - run.start, longest)].map((start) =>
+    roundUp(start, align),
   )
   return starts.find(
     (start) =>

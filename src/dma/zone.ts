@@ -16,6 +16,8 @@ export interface FrameCounts {
 
 /** Tries to find a chunk that is not to be avoided, for each order and among the blocks that nobody has touched. */
 const TRIES = 3
+/** Touched blocks that the search for an untouched run skips. */
+const RUN_TRIES = 64
 
 /**
  * The frames of a zone (`struct zone`) or of a contiguous area, in blocks of 1024 frames. Only blocks that are not wholly
@@ -32,6 +34,12 @@ export class Zone<Name extends string = string> {
   readonly #firstWhole: number
   readonly #endWhole: number
   #shattering: Shattering | undefined
+  /** Free frames of the blocks that are there as objects. */
+  #knownFree = 0
+  /** Blocks that lie partly in the zone. They are always there as objects. */
+  readonly #edges: number
+  /** Where the next run of untouched blocks is looked for. */
+  #cursor: number
   /** Within `take`: the first chunk found that is to be avoided, for when there is no other. */
   #spare: number | undefined
 
@@ -42,9 +50,10 @@ export class Zone<Name extends string = string> {
     this.#random = random
     this.#firstWhole = Math.ceil(start / BLOCK_FRAMES)
     this.#endWhole = Math.max(this.#firstWhole, Math.floor(end / BLOCK_FRAMES))
-    if (end <= start) return
-    for (const edge of [start, end - 1]) this.#block(Math.floor(edge / BLOCK_FRAMES))
-    for (const block of this.#blocks.values()) this.#close(block)
+    this.#cursor = this.#firstWhole
+    const edges = end > start ? [start, end - 1] : []
+    for (const edge of edges) this.#closeWhole(this.#block(Math.floor(edge / BLOCK_FRAMES)))
+    this.#edges = this.#blocks.size
   }
 
   get frames(): number {
@@ -79,8 +88,8 @@ export class Zone<Name extends string = string> {
   }
 
   /**
-   * The runs of free frames below the frame `limit`, ascending, none of them next to another. Where untouched memory is
-   * fragmented only `most` periods of it at either end of each stretch are told, since those between are like them.
+   * The runs of free frames below the frame `limit`, ascending, none of them next to another. Of untouched memory that is
+   * fragmented only about `most` periods are told, and the ends of each stretch, since the rest is like them.
    */
   *runs(limit: number, most: number): Generator<FrameRun> {
     let last: FrameRun | undefined
@@ -102,8 +111,31 @@ export class Zone<Name extends string = string> {
     return longest
   }
 
+  /**
+   * A run of so many frames below the frame `limit` in blocks that nobody has touched, found without a look at all
+   * memory; so there may be one although it finds none.
+   */
+  untouchedRun(frames: number, limit: number): FrameRun | undefined {
+    const count = Math.ceil(frames / BLOCK_FRAMES)
+    const end = Math.min(this.#endWhole, Math.floor(limit / BLOCK_FRAMES))
+    if (this.#shattering !== undefined || end - this.#firstWhole < count) return undefined
+    for (let n = 0; n < RUN_TRIES; n++) {
+      if (this.#cursor + count > end) this.#cursor = this.#firstWhole
+      const first = this.#cursor
+      let index = first + count - 1
+      while (index >= first && !this.#blocks.has(index)) index--
+      this.#cursor = index < first ? first + count : index + 1
+      if (index < first) return { start: first * BLOCK_FRAMES, end: (first + count) * BLOCK_FRAMES }
+    }
+    return undefined
+  }
+
   /** Free frames below the frame `limit`. */
   free(limit = this.end): number {
+    if (limit >= this.end && this.#shattering === undefined) {
+      const touched = this.#blocks.size - this.#edges
+      return this.#knownFree + (this.#endWhole - this.#firstWhole - touched) * BLOCK_FRAMES
+    }
     const below = Math.floor(Math.min(limit, this.end) / BLOCK_FRAMES)
     let frames = 0
     for (const [block, times] of this.#census(below)) frames += block.freeFrames * times
@@ -133,10 +165,10 @@ export class Zone<Name extends string = string> {
   mend(): void {
     this.#shattering = undefined
     for (const block of this.#blocks.values()) {
-      const before = block.orders
+      const { orders, freeFrames } = block
       block.unhold()
-      this.#lists.refile(block, before)
-      this.#close(block)
+      this.#note(block, orders, freeFrames)
+      this.#closeWhole(block)
     }
   }
 
@@ -201,7 +233,7 @@ export class Zone<Name extends string = string> {
     if (known !== undefined) return known
     const block = this.#fresh(index)
     this.#blocks.set(index, block)
-    this.#lists.refile(block, 0)
+    this.#note(block, 0, 0)
     return block
   }
 
@@ -220,31 +252,38 @@ export class Zone<Name extends string = string> {
     return this.#blocks.get(index) ?? (inside ? this.#fresh(index) : undefined)
   }
 
+  /** To be called after a block has changed, with what it had before. */
+  #note(block: PageBlock, orders: number, freeFrames: number): void {
+    this.#knownFree += block.freeFrames - freeFrames
+    this.#lists.refile(block, orders)
+  }
+
   /** Forgets a block that is as it would be if nobody had touched it. */
-  #close(block: PageBlock): void {
+  #closeWhole(block: PageBlock): void {
     if (block.freeFrames < BLOCK_FRAMES || this.#shattering !== undefined) return
-    const before = block.orders
+    const { orders } = block
     block.orders = 0
-    this.#lists.refile(block, before)
+    this.#lists.refile(block, orders)
+    this.#knownFree -= block.freeFrames
     this.#blocks.delete(block.index)
   }
 
   #hold(block: PageBlock, shattering: Shattering): void {
     const shape = shattering.shape(block.index)
     if (shape === undefined) return
-    const before = block.orders
+    const { orders, freeFrames } = block
     block.hold(shape)
-    this.#lists.refile(block, before)
+    this.#note(block, orders, freeFrames)
   }
 
   #change({ start, end }: FrameRun, change: 'take' | 'free'): void {
     for (let at = start; at < end; ) {
       const block = this.#block(Math.floor(at / BLOCK_FRAMES))
       const to = Math.min(end - block.first, BLOCK_FRAMES)
-      const before = block.orders
+      const { orders, freeFrames } = block
       block[change](at - block.first, to)
-      this.#lists.refile(block, before)
-      this.#close(block)
+      this.#note(block, orders, freeFrames)
+      this.#closeWhole(block)
       at = block.first + to
     }
   }
@@ -286,8 +325,10 @@ export class Zone<Name extends string = string> {
   *#parts(most: number): Generator<FrameRun> {
     const touched = [...this.#blocks.keys()].sort((a, b) => a - b)
     let at = this.#firstWhole
+    let left = most
     for (const index of touched) {
-      yield* this.#untouchedRuns(at, index, most)
+      yield* this.#untouchedRuns(at, index, left)
+      left = Math.max(1, left - this.#periods(at, index))
       const block = this.#blocks.get(index)!
       for (let from = block.nextFree(0); from < BLOCK_FRAMES; ) {
         const to = block.nextTaken(from)
@@ -296,7 +337,13 @@ export class Zone<Name extends string = string> {
       }
       at = Math.max(at, index + 1)
     }
-    yield* this.#untouchedRuns(at, this.#endWhole, most)
+    yield* this.#untouchedRuns(at, this.#endWhole, left)
+  }
+
+  /** Periods of a fragmentation in the blocks of these indices. */
+  #periods(from: number, to: number): number {
+    if (this.#shattering === undefined || from >= to) return 0
+    return Math.floor(((to - from) * BLOCK_FRAMES) / (2 * this.#shattering.longest))
   }
 
   *#untouchedRuns(from: number, to: number, most: number): Generator<FrameRun> {

@@ -1,7 +1,8 @@
 import type { Refusal } from '../dma/constraints.ts'
 import { leastStride, modifiers, pixelFormat, planeHeight } from '../dma/fourcc.ts'
+import type { DeviceImagePlane } from '../dma/image-rules.ts'
 import type { PixelFormat } from '../dma/pixel-formats.ts'
-import { problem } from '../internal/errors.ts'
+import { type DmaBufError, problem } from '../internal/errors.ts'
 import { integer, options, shown } from '../internal/validate.ts'
 import { coreOf, type DmaBuf } from './dmabuf.ts'
 
@@ -15,8 +16,8 @@ export interface ImagePlane {
   readonly stride: number
 }
 
-/** An image in shared memory, as every part of this library takes it. The buffers stay their owner's. */
-export interface ImageDescription {
+/** What an image is, apart from where it lies. */
+export interface ImageShape<Plane> {
   /** In pixels. */
   readonly width: number
   readonly height: number
@@ -25,8 +26,18 @@ export interface ImageDescription {
   /** `modifiers.linear` (0n) for lines one behind the other. */
   readonly modifier: bigint
   /** As many as the format has. */
-  readonly planes: readonly ImagePlane[]
+  readonly planes: readonly Plane[]
 }
+
+/** An image in shared memory, as every part of this library takes it. The buffers stay their owner's. */
+export interface ImageDescription extends ImageShape<ImagePlane> {}
+
+/** An image in anything that has a size: a `DmaBuf`, a GEM object. */
+export type MeasuredImage = ImageShape<{
+  readonly buffer: { readonly byteLength: number }
+  readonly offset: number
+  readonly stride: number
+}>
 
 /** What somebody asks of images beyond fitting into their buffers. */
 export interface ImageLimits {
@@ -54,20 +65,37 @@ const plain: readonly bigint[] = [modifiers.linear, modifiers.invalid]
  * `rule`, `needed` and `got`; `EBADF` for a closed buffer. Returns the format.
  */
 export function checkImage(image: ImageDescription, limits?: ImageLimits): PixelFormat {
-  const format = checkShape(image)
+  const format = checkImageShape(image, (plane, index) => {
+    coreOf(plane?.buffer)
+    integer(`the offset of plane ${index}`, plane.offset, 0)
+    integer(`the stride of plane ${index}`, plane.stride, 0)
+  })
   const refusal = imageRefusal(image, limits)
-  if (refusal === undefined) return format
-  const { plane, ...rest } = refusal
-  const { fourcc } = format
-  throw problem(
-    'image',
-    { plane, fourcc, width: image.width, height: image.height, ...rest },
-    { refusal: rest },
-  )
+  if (refusal !== undefined) throw imageProblem(image, refusal)
+  return format
 }
 
-/** The first rule that an image breaks; nothing when it suits. The image must be one that {@link checkImage} can read. */
-export function imageRefusal(image: ImageDescription, limits?: ImageLimits): ImageRefusal | undefined {
+/** What must be there before any rule can be looked at; planes are checked by the caller's own function. */
+export function checkImageShape<Plane>(
+  image: ImageShape<Plane>,
+  checkPlane: (plane: Plane, index: number) => void,
+): PixelFormat {
+  if (typeof image !== 'object' || image === null) throw wrong('an image', 'an object', image)
+  const format = pixelFormat(image.fourcc)
+  integer('width', image.width, 1, MOST_PIXELS)
+  integer('height', image.height, 1, MOST_PIXELS)
+  if (typeof image.modifier !== 'bigint') throw wrong('modifier', 'a bigint', image.modifier)
+  const count = format.planes.length
+  const planes: unknown = image.planes
+  if (!Array.isArray(planes) || planes.length !== count) {
+    throw wrong(`the planes of ${format.fourcc}`, `an array of ${count}`, planes)
+  }
+  for (const [index, plane] of image.planes.entries()) checkPlane(plane, index)
+  return format
+}
+
+/** The first rule that an image breaks; nothing when it suits. */
+export function imageRefusal(image: MeasuredImage, limits?: ImageLimits): ImageRefusal | undefined {
   const opts = options('checkImage', limits, limitOptions)
   const strideAlignment = integer('strideAlignment', opts.strideAlignment ?? 1, 1, MOST_ALIGNMENT)
   const heightAlignment = integer('heightAlignment', opts.heightAlignment ?? 1, 1, MOST_ALIGNMENT)
@@ -97,27 +125,25 @@ export function imageRefusal(image: ImageDescription, limits?: ImageLimits): Ima
   return undefined
 }
 
-/** What must be there before any rule can be looked at. */
-function checkShape(image: ImageDescription): PixelFormat {
-  if (typeof image !== 'object' || image === null) throw wrong('an image', 'an object', image)
-  const format = pixelFormat(image.fourcc)
-  integer('width', image.width, 1, MOST_PIXELS)
-  integer('height', image.height, 1, MOST_PIXELS)
-  if (typeof image.modifier !== 'bigint') throw wrong('modifier', 'a bigint', image.modifier)
-  const { planes } = image
-  const count = format.planes.length
-  if (!Array.isArray(planes) || planes.length !== count) {
-    throw wrong(`the planes of ${format.fourcc}`, `an array of ${count}`, planes)
-  }
-  for (const [index, plane] of (planes as readonly ImagePlane[]).entries()) {
-    coreOf(plane?.buffer)
-    integer(`the offset of plane ${index}`, plane.offset, 0)
-    integer(`the stride of plane ${index}`, plane.stride, 0)
-  }
-  return format
+/** The error for a refusal. */
+export function imageProblem(image: MeasuredImage, { plane, ...refusal }: ImageRefusal): DmaBufError {
+  const { fourcc, width, height } = image
+  return problem('image', { plane, fourcc, width, height, ...refusal }, { refusal })
 }
 
-function wrong(what: string, expected: string, received: unknown) {
+/** The planes as the rules of a device are asked about them: `checkImageFor`. */
+export function devicePlanes(image: MeasuredImage): DeviceImagePlane[] {
+  const format = pixelFormat(image.fourcc)
+  return image.planes.map(({ buffer, offset, stride }, plane) => ({
+    offset,
+    stride,
+    byteLength: buffer.byteLength,
+    rows: planeHeight(format, plane, image.height),
+    rowBytes: leastStride(format, plane, image.width),
+  }))
+}
+
+function wrong(what: string, expected: string, received: unknown): DmaBufError {
   return problem('argument', { what, expected, received: shown(received) })
 }
 

@@ -70,9 +70,9 @@ export class Migration {
   prepare(): void {
     const { core, policy } = this.#placement
     if (!policy.prepareMove || this.#spare !== undefined || core.destroyed || core.entry === undefined) return
-    const { byteLength, sharing } = core.storage
+    const { byteLength, fd } = core.storage
     try {
-      this.#spare = prepareMovedStorage(core.name, byteLength, sharing)
+      this.#spare = prepareMovedStorage(core.name, byteLength, fd)
     } catch {
       // A lack of memory is the move's to tell, if it is still there by then.
     }
@@ -128,7 +128,7 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, old.sharing)
+    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, old.fd)
     this.#spare = undefined
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
     let begun = false

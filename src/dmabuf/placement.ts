@@ -101,6 +101,11 @@ export class Placement implements Entry, AttachmentHost {
     return this.#source
   }
 
+  /** Something is being done with the place of the buffer, or waits for its turn. */
+  get busy(): boolean {
+    return this.#turn.busy
+  }
+
   get fixed(): boolean {
     return this.#fixed && this.#hasStorage
   }

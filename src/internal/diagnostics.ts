@@ -11,6 +11,8 @@ export const diagnostics = {
   bufferClosed: channel('dmabuf:buffer:closed'),
   /** `{ id, name }`: the exporter's memory is given back, no holder is left. */
   bufferReleased: channel('dmabuf:buffer:released'),
+  /** `{ address, byteLength }`: exported memory was taken away; it is no longer kept, nor made private at the end. */
+  vmemAbandoned: channel('dmabuf:vmem:abandoned'),
   /** `{ id, name, access, offset, length }` */
   cpuBegin: channel('dmabuf:cpu:begin'),
   /** `{ id, name, access }` */

@@ -1,6 +1,8 @@
 import type { Problem } from './problem.ts'
 import { deviceProblems } from './problems-devices.ts'
+import { drmProblems } from './problems-drm.ts'
 import { imageProblems } from './problems-images.ts'
+import { vmemexpProblems } from './problems-vmemexp.ts'
 
 /**
  * Every error of the library: its code, its text, where it comes from and what helps. `docs/errors.md` is
@@ -281,7 +283,9 @@ export const problems = {
     remedy: 'Accept only while the server is open.',
   },
   ...deviceProblems,
+  ...drmProblems,
   ...imageProblems,
+  ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
 export type ProblemName = keyof typeof problems

@@ -78,6 +78,39 @@ export interface Addon {
   /** `[installed, ours]`: is the SIGBUS handler installed, and is it still the one the kernel calls. */
   faultHandler(): [installed: boolean, current: boolean]
 
+  // ---- memory of this process that is exported ----------------------------------------------------------
+  /** Where the bytes are; also of a view of a SharedArrayBuffer. */
+  addressOf(bytes: Uint8Array): number
+  /**
+   * What is mapped over a range, in order; `-EFAULT` where a part of it is not. With `text` the answer is read from the
+   * text of /proc/self/maps, as on a kernel that cannot be asked for one address (before 6.11).
+   */
+  mappingsOver(address: number, byteLength: number, text: boolean): MappedFile[] | number
+  /** 1 when malloc gave out exactly these bytes as pages of their own, which `free()` unmaps (glibc only); else 0. */
+  isMappedChunk(address: number, byteLength: number): number
+  /** Private zeroed pages as an ArrayBuffer; unmapped when its memory is freed, wherever it was transferred to. */
+  allocatePages(byteLength: number): ArrayBuffer | number
+  /** 1 when the address lies in memory of {@link allocatePages}. */
+  isPageBlock(address: number): number
+  /** 1 when any thread of this process exports a page of the range. */
+  isExported(address: number, byteLength: number): number
+  /** Whether a writer that meets an exchange of pages waits: installs the SIGSEGV handler, false when it was replaced. */
+  holdReady(): boolean
+  /**
+   * Maps the memfd `fd` beside the memory that is going to be exported: `live` are its whole pages, `survives` says that
+   * the memory outlives this environment. The file begins with the page of `address`.
+   */
+  mapVmem(
+    fd: number,
+    address: number,
+    byteLength: number,
+    live: number,
+    liveLength: number,
+    survives: boolean,
+  ): Vmem | number
+  /** The words of /proc/self/pagemap for the pages of a mapping from its first one on, one for each place in `words`. */
+  pagemap(mapping: Mapping, words: BigUint64Array): number
+
   // ---- real dma-bufs ----------------------------------------------------------------------------------
   /** `DMA_BUF_IOCTL_SYNC` with these flags. May block on fences: poll first. */
   dmaBufSync(fd: number, flags: number): number
@@ -202,6 +235,40 @@ export interface Mapping {
   populate(forWriting: boolean): number
   /** Asks for transparent huge pages. */
   adviseHugePages(): number
+}
+
+/** What lies at a range of addresses; inode 0: no file. */
+export interface MappedFile {
+  readonly start: number
+  readonly end: number
+  /** Byte of the file at `start`. */
+  readonly offset: number
+  readonly deviceLow: number
+  readonly deviceHigh: number
+  readonly inodeLow: number
+  readonly inodeHigh: number
+  readonly readable: boolean
+  readonly writable: boolean
+  readonly shared: boolean
+}
+
+/** Memory of this process whose pages lie, or are going to lie, in a memfd. */
+export interface Vmem {
+  /** `mlock(2)` of the file's pages: `-ENOMEM` or `-EPERM` beyond RLIMIT_MEMLOCK. */
+  lock(): number
+  /** Touches the file's pages. */
+  populate(): number
+  /** Exchanges the pages; all is as before when it fails. `-EDEADLK` when writers could not be made to wait. */
+  share(fd: number): number
+  /** Carries the bytes on partial pages over, in both directions. The memory must still be there. */
+  step(): void
+  /**
+   * Private pages with the contents of this moment, inaccessible from `accessible` bytes of the live pages on. The memory
+   * must still be there. May be tried again when it fails.
+   */
+  end(accessible: number): number
+  /** The memory is not there any more, or out of reach: it is left alone from now on. */
+  abandon(): void
 }
 
 export interface Poll {

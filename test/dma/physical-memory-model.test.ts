@@ -222,7 +222,7 @@ test('no page is given twice or lost, and what is given suits the constraints', 
       }
       model.finish()
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   )
 })
 
@@ -254,7 +254,7 @@ test('memory is refused only when the free runs that the device reaches do not a
       }
       model.finish()
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   )
 })
 

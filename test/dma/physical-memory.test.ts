@@ -96,6 +96,17 @@ describe('scattered pages', () => {
     expect(lengthsOf(long)).toEqual([4 * MiB, 3 * MiB])
   })
 
+  test('are cut out of free runs where these are too long for a number of whole segments', () => {
+    const memory = new PhysicalMemory({ byteLength: 8 * MiB, contiguous: 0 })
+    // Each begins at an aligned block of 512 KiB, and what is left of that is taken afterwards.
+    const runs = Array.from({ length: 8 }, () => memory.allocate(260 * KiB, { layout: 'contiguous' }))
+    memory.allocate(zoneOf(memory, 'dma').free)
+    for (const run of runs) run.free()
+    expect(zoneOf(memory, 'dma').largestFree).toBe(260 * KiB)
+    const constraints = { minSegmentSize: 256 * KiB, maxSegmentSize: 256 * KiB }
+    expect(lengthsOf(memory.allocate(MiB, { constraints }))).toEqual(new Array(4).fill(256 * KiB))
+  })
+
   test('spill into the contiguous area when there is nothing else', () => {
     const memory = new PhysicalMemory({ byteLength: 16 * MiB, contiguous: 8 * MiB })
     memory.allocate(12 * MiB)
@@ -128,6 +139,14 @@ describe('zones', () => {
     expect(inside(of(0x3fff_ffffn), 16 * MiB, GiB)).toBe(true)
     expect(inside(of(0xff_ffffn), PAGE, 16 * MiB)).toBe(true)
     expect(inside(of(2n ** 33n - 1n), 4 * GiB, 8 * GiB)).toBe(true)
+  })
+
+  test('are taken in scattered chunks also where the device reaches only a part of a zone', () => {
+    const memory = new PhysicalMemory()
+    for (let i = 0; i < 40; i++) memory.allocate(9 * MiB, { constraints: { dmaMask: 0xffff_ffffn } })
+    const low = memory.allocate(33 * MiB, { constraints: { dmaMask: 0x7ff_ffffn } })
+    expect(lengthsOf(low)).toEqual(new Array(33).fill(MiB))
+    expect(inside(low.segments, 16 * MiB, 128 * MiB)).toBe(true)
   })
 
   test('fall back to the lower ones when they are full', () => {
@@ -164,6 +183,13 @@ describe('contiguous memory', () => {
       constraints: { dmaMask: 0xff_ffffn, maxSegments: 1 },
     })
     expect([lengthsOf(low), inside(low.segments, PAGE, 16 * MiB)]).toEqual([[8 * MiB], true])
+  })
+
+  test('that fits in a block is taken from the smallest one where the area cannot give it', () => {
+    const memory = new PhysicalMemory({ byteLength: 64 * MiB, contiguous: 0 })
+    const pages = Array.from({ length: 8 }, () => memory.allocate(3 * PAGE, { layout: 'contiguous' }))
+    expect(pages.map(lengthsOf)).toEqual(new Array(8).fill([3 * PAGE]))
+    expect(zoneOf(memory, 'dma32').freeBlocks[10]).toBe(11)
   })
 
   test('is not taken from the area by devices that can do without', () => {

@@ -208,6 +208,34 @@ const hammer = `
   parentPort.postMessage(failures)
 `
 
+test('a fault on storage that goes leaves the storage that comes alone', async () => {
+  const size = 1 << 18
+  let fd = filled(size, 1)
+  const mapping = mapped(fd, 0, size, MapKind.shared)
+  const bytes = bytesOf(mapping)
+  let done = false
+  // Threads of the pool meet truncated memory at any moment, and their signals come when they may.
+  const reading = [1, 2, 3].map(async () => {
+    while (!done) await promisify(deflate)(bytes, { level: 1 })
+  })
+  const lost: number[] = []
+  for (let round = 2; round < 200; round++) {
+    const next = filled(size, round)
+    const prepared = mapped(next, 0, size, MapKind.shared)
+    if (mapping.faulted || bytes.some((byte) => byte !== round - 1)) lost.push(round - 1)
+    ftruncateSync(fd, 0)
+    if (round % 2 === 0) await new Promise(setImmediate)
+    expect(mapping.takeOver(prepared)).toBe(0)
+    addon.close(fd)
+    fd = next
+    if (round % 3 === 0) await new Promise(setImmediate)
+  }
+  expect(lost).toEqual([])
+  done = true
+  await Promise.all(reading)
+  end([mapping], [fd])
+})
+
 test('a collected view does not stop a mapping from taking over', () => {
   const { status, out } = inChild(`
     const file = (v) => {
@@ -231,41 +259,5 @@ test('a collected view does not stop a mapping from taking over', () => {
     console.log(maps())
   `)
   expect(out).toBe(`${'0201'.repeat(10)} 1\n0\n`)
-  expect(status).toBe(0)
-})
-
-const mostMappings = Number(readFileSync('/proc/sys/vm/max_map_count', 'latin1'))
-
-test.runIf(mostMappings <= 70_000)('without room for another mapping nothing is taken over', () => {
-  const { status, out } = inChild(`
-    const file = (v) => {
-      const fd = addon.memfdCreate('x', 0); addon.allocate(fd, 8192)
-      const m = addon.map(fd, 0, 8192, 0); new Uint8Array(m.view()).fill(v); m.close()
-      return fd
-    }
-    const [a, b] = [file(1), file(2)]
-    const mapping = addon.map(a, 0, 8192, 0), prepared = addon.map(b, 0, 8192, 0)
-    const bytes = new Uint8Array(mapping.view())
-    const all = []
-    // Of every other kind, so that no two neighbours are one to the kernel.
-    for (let i = 0; i < ${mostMappings}; i++) {
-      const one = addon.map(a, 0, 4096, i % 2)
-      if (typeof one === 'number') break
-      all.push(one)
-    }
-    const results = []
-    let result
-    do {
-      result = mapping.takeOver(prepared)
-      results.push(result)
-      if (result !== 0) {
-        if (bytes[0] !== 1 || bytes[8191] !== 1 || mapping.faulted) throw new Error('changed')
-        all.pop().close(); all.pop().close()
-      }
-    } while (result !== 0)
-    console.log(results.length > 1 && results.slice(0, -1).every((r) => r === -${constants.errno.ENOMEM}))
-    console.log(bytes[0], bytes[8191], mapping.faulted)
-  `)
-  expect(out).toBe('true\n2 2 false\n')
   expect(status).toBe(0)
 })
