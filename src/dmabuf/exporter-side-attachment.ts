@@ -1,4 +1,5 @@
 import type { DmaConstraints, DmaDirection } from '../dma/constraints.ts'
+import type { Pages } from '../dma/page-source.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
 import type { DeviceDescription, HostAttachment, HostMapping } from './attachment-host.ts'
@@ -22,6 +23,8 @@ export interface AttachmentOwner {
 /** One attachment as the exporter keeps it; the device may be in any process. */
 export class ExporterSideAttachment implements ExporterAttachment, HostAttachment {
   readonly device: DeviceDescription
+  /** Pages that its device was found to reach. */
+  reaches: Pages | undefined
   readonly #placement: AttachmentOwner
   #maps: DmaDirection[] = []
   #pins = 0

@@ -288,8 +288,13 @@ export class Placement implements Entry, AttachmentHost {
     await this.#allocate(attachment)
     const source = this.#init.sourceFor?.(attachment.device)
     if (source !== undefined && source !== this.#source) await this.#changeSource(source, attachment, signal)
+    // Asked once for each place: a buffer of many pages is a long list.
+    if (attachment.reaches === this.#pages) return
     const refusal = this.#refusal(attachment.constraints)
-    if (refusal === undefined) return
+    if (refusal === undefined) {
+      attachment.reaches = this.#pages
+      return
+    }
     if (!policy.movable || this.#fixed) {
       const values = { device: attachment.deviceName, what: `buffer ${core.name}`, ...refusal }
       throw problem('constraint', values, { result: -errno.EINVAL, refusal })

@@ -103,8 +103,9 @@ describe('scattered pages', () => {
     memory.allocate(zoneOf(memory, 'dma').free)
     for (const run of runs) run.free()
     expect(zoneOf(memory, 'dma').largestFree).toBe(260 * KiB)
-    const constraints = { minSegmentSize: 256 * KiB, maxSegmentSize: 256 * KiB }
-    expect(lengthsOf(memory.allocate(MiB, { constraints }))).toEqual(new Array(4).fill(256 * KiB))
+    const constraints = { minSegmentSize: 192 * KiB, maxSegmentSize: 192 * KiB }
+    const pages = memory.allocate(4 * 192 * KiB, { constraints })
+    expect(lengthsOf(pages)).toEqual(new Array(4).fill(192 * KiB))
   })
 
   test('spill into the contiguous area when there is nothing else', () => {
