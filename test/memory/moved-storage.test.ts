@@ -1,5 +1,6 @@
 import { fstatSync, ftruncateSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { charge, memoryBudget } from '../../src/memory/budget.ts'
 import { createMemfd } from '../../src/memory/memfd.ts'
 import {
   createMovedStorage,
@@ -8,6 +9,7 @@ import {
   type MovedStorage,
   populateMovedStorage,
   prepareMovedStorage,
+  retireStorage,
 } from '../../src/memory/moved-storage.ts'
 import { READ_ONLY_SEALS, WRITABLE_SEALS } from '../../src/memory/seals.ts'
 import { MapKind, type Mapping } from '../../src/native/addon.ts'
@@ -115,4 +117,26 @@ test('more than there can be is an error, and nothing is left of the try', () =>
   for (const make of Object.values(makers)) {
     expect(() => make('x', 2 ** 50, source.fd)).toThrow(expect.objectContaining({ code: 'EDQUOT' }))
   }
+})
+
+test('storage that a move has left is closed a turn later, or with the next one that is left', async () => {
+  const { used } = memoryBudget()
+  const left = [1, 2].map(() => createMemfd('left', 4096))
+  for (const fd of left) {
+    charge(4096)
+    retireStorage({ fd, charged: 4096 })
+  }
+  expect(left.map((fd) => addon().getSeals(fd) >= 0)).toEqual([false, true])
+  expect(memoryBudget().used).toBe(used + 4096)
+  await new Promise(setImmediate)
+  expect(addon().getSeals(left[1]!)).toBeLessThan(0)
+  expect(memoryBudget().used).toBe(used)
+
+  // The budget is for what is in use: new storage does not stand in line behind the old.
+  using source = oldStorage(4096, 'writable')
+  const fd = createMemfd('left', 4096)
+  charge(4096)
+  retireStorage({ fd, charged: 4096 })
+  dropMovedStorage(createMovedStorage('x', 4096, source.fd))
+  expect(memoryBudget().used).toBe(used)
 })
