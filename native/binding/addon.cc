@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr int kAbi = 1;
+constexpr int kAbi = 2;
 
 Napi::Object Layout(Napi::Env env) {
   using shm::HolderHeader, shm::HolderSlot, shm::StateHeader, shm::StateRecord;
@@ -55,6 +55,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   binding::RegisterDoor(env, exports);
   binding::RegisterWaiting(env, exports);
   binding::RegisterPoll(env, exports);
+  binding::RegisterVmem(env, exports);
+  binding::RegisterVmemFacts(env, exports);
   return exports;
 }
 

@@ -13,5 +13,7 @@ void RegisterSockets(napi_env env, napi_value exports);
 void RegisterDoor(napi_env env, napi_value exports);
 void RegisterWaiting(napi_env env, napi_value exports);
 void RegisterPoll(napi_env env, napi_value exports);
+void RegisterVmem(napi_env env, napi_value exports);
+void RegisterVmemFacts(napi_env env, napi_value exports);
 
 }  // namespace binding

@@ -11,10 +11,20 @@ export const diagnostics = {
   bufferClosed: channel('dmabuf:buffer:closed'),
   /** `{ id, name }`: the exporter's memory is given back, no holder is left. */
   bufferReleased: channel('dmabuf:buffer:released'),
+  /** `{ address, byteLength }`: exported memory was taken away; it is no longer kept, nor made private at the end. */
+  vmemAbandoned: channel('dmabuf:vmem:abandoned'),
   /** `{ id, name, access, offset, length }` */
   cpuBegin: channel('dmabuf:cpu:begin'),
   /** `{ id, name, access }` */
   cpuEnd: channel('dmabuf:cpu:end'),
+  /** `{ id, name, device, pid }`: a device was attached; the process is the importer's. */
+  attached: channel('dmabuf:attachment:attached'),
+  detached: channel('dmabuf:attachment:detached'),
+  /** `{ id, name, device, pid, direction }` */
+  mapped: channel('dmabuf:attachment:mapped'),
+  unmapped: channel('dmabuf:attachment:unmapped'),
+  /** `{ id, name, from, to, byteLength, milliseconds }`: generations, and how long no bracket could be entered. */
+  bufferMoved: channel('dmabuf:buffer:moved'),
   /** `{ pid, uid, gid }` */
   holderConnected: channel('dmabuf:holder:connected'),
   /** `{ pid, uid, gid, buffers, interrupted }`: interrupted counts write brackets that it left open. */

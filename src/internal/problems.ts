@@ -1,17 +1,13 @@
+import type { Problem } from './problem.ts'
+import { deviceProblems } from './problems-devices.ts'
+import { drmProblems } from './problems-drm.ts'
+import { imageProblems } from './problems-images.ts'
+import { vmemexpProblems } from './problems-vmemexp.ts'
+
 /**
  * Every error of the library: its code, its text, where it comes from and what helps. `docs/errors.md` is
- * written from this table (`npm run docs:errors`) and a test holds the two together. A code of `errno` stands
- * for the kernel's answer to the system call named in the error.
+ * written from this table (`npm run docs:errors`) and a test holds the two together.
  */
-export interface Problem {
-  readonly code: string
-  /** `{name}` stands for a value. */
-  readonly text: string
-  readonly cause: string
-  /** Becomes `error.hint`. */
-  readonly remedy: string
-}
-
 export const problems = {
   argument: {
     code: 'EINVAL',
@@ -140,68 +136,6 @@ export const problems = {
     text: 'buffer {name} is read-only here and cannot be opened for {access}',
     cause: "It was allocated with sharing: 'read-only', or it is frozen: only its exporter may write.",
     remedy: "Begin with 'read', or have the exporter allocate with sharing: 'writable'.",
-  },
-  constraint: {
-    code: 'errno',
-    text: '{device} cannot use {what}: {rule} needs {needed}, got {got}',
-    cause: 'Memory does not suit the DMA constraints of a device, and may not be moved to where it would.',
-    remedy:
-      'Attach every device before the first use, allocate with { movable: true }, or take memory that suits (a contiguous heap).',
-  },
-  noPages: {
-    code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes that {rule} allows: needed {needed}, got {got}',
-    cause:
-      'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
-    remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
-  },
-  moving: {
-    code: 'EAGAIN',
-    text: 'buffer {name} cannot be entered at once: {why}',
-    cause: 'Its storage is being moved or has not been allocated yet, and a call that never waits was used.',
-    remedy: 'Use the form that returns a promise.',
-  },
-  moveTimeout: {
-    code: 'EBUSY',
-    text: 'buffer {name} could not be moved within {milliseconds} ms: {who}',
-    cause: 'Somebody is inside a bracket, has the buffer mapped for a device, or does not read its messages.',
-    remedy: 'End brackets and unmap tables soon; give more moveTimeout; or allocate with { evict: true }.',
-  },
-  lateAttach: {
-    code: 'EBUSY',
-    text: '{device} attaches too late to buffer {name}, which was placed already: {rule} needs {needed}, got {got}',
-    cause: "The exporter's policy is lateAttach: 'busy'.",
-    remedy: 'Attach every device before the first map or CPU access, or make a new buffer.',
-  },
-  evicted: {
-    code: 'ERR_DMABUF_EVICTED',
-    text: 'buffer {name} was moved without this holder, which did not leave its bracket in time',
-    cause: 'The exporter moved it with { evict: true }; the memory here is the old one, cut off.',
-    remedy: 'Receive the buffer again; keep brackets short.',
-  },
-  notFixed: {
-    code: 'EBUSY',
-    text: 'buffer {name} may still move, so that it has no descriptor to show',
-    cause: 'The storage of a placed buffer changes when it moves.',
-    remedy: 'Call `await buffer.fix()` first; it does not move from then on.',
-  },
-  closedAttachment: {
-    code: 'EBADF',
-    text: 'the attachment of {device} to buffer {name} is detached',
-    cause: 'It was detached, its buffer closed, or its holder is gone.',
-    remedy: 'Attach again.',
-  },
-  exporterGone: {
-    code: 'ENODEV',
-    text: 'the exporter of buffer {name} is gone',
-    cause: 'Its process ended or its connection broke; only it could have done this.',
-    remedy: 'Memory and brackets go on working here; get a new buffer for everything else.',
-  },
-  notDynamic: {
-    code: 'EINVAL',
-    text: '{device} is attached to buffer {name} without moveNotify and cannot {what} it',
-    cause: 'Pinning is for dynamic importers: the others hold a buffer in place by mapping it.',
-    remedy: 'Attach with { moveNotify }, or map.',
   },
   notFreezable: {
     code: 'EPERM',
@@ -348,6 +282,10 @@ export const problems = {
     cause: 'close() was called.',
     remedy: 'Accept only while the server is open.',
   },
+  ...deviceProblems,
+  ...drmProblems,
+  ...imageProblems,
+  ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
 export type ProblemName = keyof typeof problems

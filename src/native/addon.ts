@@ -60,6 +60,10 @@ export interface Addon {
   memfdCreate(name: string, hugePageShift: number): number
   /** `ftruncate`, then `fallocate` of every byte, so that a lack of memory shows here (`-ENOSPC`) and not as SIGBUS. */
   allocate(fd: number, byteLength: number): number
+  /** `ftruncate` alone: what is added is a hole, whose pages come with the first store or {@link reserve}. */
+  truncate(fd: number, byteLength: number): number
+  /** `fallocate` of a range: no byte of it is a hole afterwards. Pages that are there keep their contents. */
+  reserve(fd: number, offset: number, byteLength: number): number
   addSeals(fd: number, seals: number): number
   getSeals(fd: number): number
   /**
@@ -73,6 +77,37 @@ export interface Addon {
   quarantine(): [bytes: number, ranges: number]
   /** `[installed, ours]`: is the SIGBUS handler installed, and is it still the one the kernel calls. */
   faultHandler(): [installed: boolean, current: boolean]
+
+  // ---- memory of this process that is exported ----------------------------------------------------------
+  /** Where the bytes are; also of a view of a SharedArrayBuffer. */
+  addressOf(bytes: Uint8Array): number
+  /**
+   * What is mapped over a range, in order; `-EFAULT` where a part of it is not. With `text` the answer is read from the
+   * text of /proc/self/maps, as on a kernel that cannot be asked for one address (before 6.11).
+   */
+  mappingsOver(address: number, byteLength: number, text: boolean): MappedFile[] | number
+  /** 1 when malloc gave out exactly these bytes as pages of their own, which `free()` unmaps (glibc only); else 0. */
+  isMappedChunk(address: number, byteLength: number): number
+  /** Private zeroed pages as an ArrayBuffer; unmapped when its memory is freed, wherever it was transferred to. */
+  allocatePages(byteLength: number): ArrayBuffer | number
+  /** 1 when the address lies in memory of {@link allocatePages}. */
+  isPageBlock(address: number): number
+  /** 1 when any thread of this process exports a page of the range. */
+  isExported(address: number, byteLength: number): number
+  /**
+   * Maps the memfd `fd` beside the memory that is going to be exported: `live` are its whole pages, `survives` says that
+   * the memory outlives this environment. The file begins with the page of `address`.
+   */
+  mapVmem(
+    fd: number,
+    address: number,
+    byteLength: number,
+    live: number,
+    liveLength: number,
+    survives: boolean,
+  ): Vmem | number
+  /** The words of /proc/self/pagemap for the pages of a mapping from its first one on, one for each place in `words`. */
+  pagemap(mapping: Mapping, words: BigUint64Array): number
 
   // ---- real dma-bufs ----------------------------------------------------------------------------------
   /** `DMA_BUF_IOCTL_SYNC` with these flags. May block on fences: poll first. */
@@ -142,6 +177,20 @@ export interface Addon {
    * not, or a negative errno (`-EFAULT` when the storage was truncated under us).
    */
   copyOut(mapping: Mapping, offset: number, target: Uint8Array, sequence: readonly SequenceWord[]): number
+
+  // ---- copying storage --------------------------------------------------------------------------------
+  /**
+   * `pwrite(2)` of `length` bytes from `offset` of `mapping` into a file, all of them: 0 or a negative errno, after
+   * which a part may be written. Pages that the file does not have yet are allocated and filled in one go, without
+   * being zeroed first. `-ENOSPC` when memory lacks, `-EFAULT` when the source was truncated under us, `-EPERM` when a
+   * seal forbids to write, `-EINVAL` for a file of huge pages, which has no `write`.
+   */
+  copyToFile(mapping: Mapping, offset: number, length: number, fd: number, fdOffset: number): number
+  /**
+   * `memmove` between mappings, for storage that no descriptor can write (`F_SEAL_FUTURE_WRITE`, huge pages): 0,
+   * `-EACCES` when `to` is read-only, `-EFAULT` when either was truncated, now or ever.
+   */
+  copyMapping(from: Mapping, fromOffset: number, to: Mapping, toOffset: number, length: number): number
 }
 
 /** One writer's sequence word: odd while it writes. */
@@ -167,6 +216,15 @@ export interface Mapping {
    * them, and a guard is left behind. 0, or `-EBUSY` when the memory was transferred away.
    */
   relocate(): number
+  /**
+   * Puts the pages of `other` (its prefaulted ones with them) at the addresses of this mapping, in one step of
+   * `mremap(2)`: a view that JavaScript holds stays valid where it is and shows the other storage, and no thread sees a
+   * gap. `other` is closed afterwards and this one is not {@link faulted} any more. Private copies of the old pages are
+   * gone. On failure both are as before: `-EINVAL` when kind, length, page size or the place in the first page differ,
+   * `-EBADF` when one is closed, `-EBUSY` when this one's memory was transferred away or `other` has a view that is not
+   * freed yet, `-EFAULT` when `other` was truncated, `-ENOMEM` when the kernel has no room for one more mapping.
+   */
+  takeOver(other: Mapping): number
   /** A second mapping of a range of the same pages, with the same rights (also where a seal forbids new ones). */
   duplicate(offset: number, byteLength: number): Mapping | number
   /** Drops the private copies of pages that were stored into (kind `private`), so that they show the file again. */
@@ -175,6 +233,40 @@ export interface Mapping {
   populate(forWriting: boolean): number
   /** Asks for transparent huge pages. */
   adviseHugePages(): number
+}
+
+/** What lies at a range of addresses; inode 0: no file. */
+export interface MappedFile {
+  readonly start: number
+  readonly end: number
+  /** Byte of the file at `start`. */
+  readonly offset: number
+  readonly deviceLow: number
+  readonly deviceHigh: number
+  readonly inodeLow: number
+  readonly inodeHigh: number
+  readonly readable: boolean
+  readonly writable: boolean
+  readonly shared: boolean
+}
+
+/** Memory of this process whose pages lie, or are going to lie, in a memfd. */
+export interface Vmem {
+  /** `mlock(2)` of the file's pages: `-ENOMEM` or `-EPERM` beyond RLIMIT_MEMLOCK. */
+  lock(): number
+  /** Touches the file's pages. */
+  populate(): number
+  /** Exchanges the pages; all is as before when it fails. `-EDEADLK` when writers could not be made to wait. */
+  share(fd: number): number
+  /** Carries the bytes on partial pages over, in both directions. The memory must still be there. */
+  step(): void
+  /**
+   * Private pages with the contents of this moment, inaccessible from `accessible` bytes of the live pages on. The memory
+   * must still be there. May be tried again when it fails.
+   */
+  end(accessible: number): number
+  /** The memory is not there any more, or out of reach: it is left alone from now on. */
+  abandon(): void
 }
 
 export interface Poll {
@@ -232,4 +324,4 @@ export const READABLE = 1
 export const WRITABLE = 2
 export const DISCONNECT = 4
 
-export const ABI = 1
+export const ABI = 2

@@ -1,0 +1,85 @@
+#include "sys/exchange.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "sys/hold.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+namespace sys {
+namespace {
+
+constexpr int kReadWrite = PROT_READ | PROT_WRITE;
+
+}  // namespace
+
+int ShareRange(uint8_t* address, size_t length, int fd, uint64_t offset, uint8_t* window, size_t* done) {
+  *done = 0;
+  if (!HoldReady()) return -EDEADLK;
+  HoldSlot* slot = Hold(address, length);
+  if (slot == nullptr) return -EAGAIN;
+  int result = 0;
+  // No lock and no allocation in here: who waits may be inside malloc.
+  for (size_t at = 0; at < length && result == 0; at += kExchangePart) {
+    size_t part = std::min(kExchangePart, length - at);
+    if (at > 0) HoldAgain(slot);
+    if (mprotect(address + at, part, PROT_READ) != 0) {
+      result = -errno;
+    } else {
+      // What was stored before is in the copy, what is stored later waits.
+      memcpy(window + at, address + at, part);
+      void* mapped =
+          mmap(address + at, part, kReadWrite, MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(offset + at));
+      if (mapped == MAP_FAILED) {
+        result = -errno;
+        mprotect(address + at, part, kReadWrite);
+      } else {
+        *done = at + part;
+      }
+    }
+    Release(slot);
+  }
+  EndHold(slot);
+  return result;
+}
+
+int PrivatizeRange(uint8_t* address, size_t length, const uint8_t* window, size_t* done) {
+  *done = 0;
+  // Without the handler a writer would die of the fault. Better that it may lose a store.
+  HoldSlot* slot = HoldReady() ? Hold(address, length) : nullptr;
+  if (slot != nullptr) Release(slot);
+  int result = 0;
+  for (size_t at = 0; at < length && result == 0; at += kExchangePart) {
+    size_t part = std::min(kExchangePart, length - at);
+    void* fresh = mmap(nullptr, part, kReadWrite, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fresh == MAP_FAILED) {
+      result = -errno;
+      break;
+    }
+    // Best effort: pages that are there already shorten the time in which writers wait.
+    madvise(fresh, part, MADV_POPULATE_WRITE);
+    if (slot != nullptr) {
+      HoldAgain(slot);
+      mprotect(address + at, part, PROT_READ);
+    }
+    memcpy(fresh, window + at, part);
+    if (mremap(fresh, part, part, MREMAP_MAYMOVE | MREMAP_FIXED, address + at) == MAP_FAILED) {
+      result = -errno;
+      if (slot != nullptr) mprotect(address + at, part, kReadWrite);
+      munmap(fresh, part);
+    } else {
+      *done = at + part;
+    }
+    if (slot != nullptr) Release(slot);
+  }
+  if (slot != nullptr) EndHold(slot);
+  return result;
+}
+
+}  // namespace sys
