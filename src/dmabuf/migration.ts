@@ -131,37 +131,59 @@ export class Migration {
     // M1
     const moved = this.#spare ?? createMovedStorage(name, old.byteLength, sharingOf(old))
     this.#spare = undefined
+    core.inMove = true
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
-    let begun = false
     try {
       // M2
-      if (audience !== undefined) await orStopped(audience.offer(storage, generation), stop)
+      if (audience !== undefined) await this.#offer(audience, storage, generation, stop)
       const since = performance.now()
       // M3
       this.#moving = true
       audience?.begin()
-      begun = true
       // M4
       await this.#quiet(audience, stop)
       // M5
       await this.#copy(moved)
       // M6: from here on it is done.
-      audience?.commit(storage, generation)
+      core.shared?.audience?.commit(storage, generation)
       core.swapStorage(storage, moved.mapping)
       core.generation = generation
       // M7
-      this.#moving = false
-      audience?.end(generation)
+      this.#end(generation)
       this.#count(since, from, generation)
     } catch (error) {
-      this.#moving = false
-      if (begun) audience?.end(from)
-      if (core.generation !== generation) dropMovedStorage(moved)
+      if (core.generation !== generation) {
+        this.#end(from)
+        dropMovedStorage(moved)
+      }
       throw error
     }
     // M8
     for (const { device } of this.#placement.attachments) notify(device)
     if (policy.prepareMove) setImmediate(() => this.prepare())
+  }
+
+  /** Whoever was offered the storage, or registered meanwhile, hears of it; a buffer may have left in mid-move, too. */
+  #end(generation: number): void {
+    const { core } = this.#placement
+    this.#moving = false
+    core.inMove = false
+    core.shared?.audience?.end(generation)
+  }
+
+  async #offer(
+    audience: MoveAudience,
+    storage: Storage,
+    generation: number,
+    stop: AbortSignal,
+  ): Promise<void> {
+    try {
+      await orStopped(audience.offer(storage, generation), stop)
+    } catch (error) {
+      // A holder that does not read what it is sent.
+      if (error !== 'too long' || !this.#placement.policy.evict) throw error
+      audience.evict()
+    }
   }
 
   /** Nobody is inside a bracket: here, and in every process that has the buffer. */
