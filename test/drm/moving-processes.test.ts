@@ -2,8 +2,8 @@ import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Device } from '../../src/dma.ts'
 import { Display, type DrmClient, DrmDevice } from '../../src/drm.ts'
 import { useCensus } from '../support/census.ts'
+import { DrmProcess } from '../support/drm-process.ts'
 import { codeOf } from '../support/fails.ts'
-import { ProcessPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
 
@@ -50,28 +50,28 @@ async function show(handle: number): Promise<number | undefined> {
 const evictions = () => device.stats().memory?.evictions
 
 test('what another process writes between two moves is shown, and it sees what is drawn here', async () => {
-  await using other = ProcessPuppet.start()
+  await using other = new DrmProcess()
   const [a, b] = [create(1), create(2)]
   using prime = client.handleToFd(a, { access: 'read-write' })
   using mapped = client.mapDumb(a)
   await other.ask('hold', {}, [prime])
   for (let round = 0; round < 5; round++) {
-    await other.ask('fill', { value: 10 + round })
+    expect((await other.ask('fill', { value: 10 + round })).answer).toEqual({ done: 'fill' })
     expect(await show(a)).toBe(10 + round)
     expect(await show(b)).toBe(2)
     expect(mapped.bytes[5]).toBe(10 + round)
     mapped.bytes.fill(100 + round)
-    expect((await other.ask('sum')).message).toMatchObject({ sum: (100 + round) * BYTES })
+    expect((await other.ask('look')).answer).toMatchObject({ byte: 100 + round })
   }
   expect(evictions()).toBe(9)
 })
 
 test('a buffer does not leave while another process has it open, and leaves once that one was killed', async () => {
-  const other = ProcessPuppet.start()
+  const other = new DrmProcess()
   const [a, b] = [create(1), create(2)]
   const prime = client.handleToFd(a)
   await other.ask('hold', {}, [prime])
-  await other.ask('begin', { access: 'read' })
+  expect((await other.ask('begin')).answer).toMatchObject({ open: 1 })
   expect(await codeOf(() => show(b))).toBe('ENOMEM')
   expect(evictions()).toBe(0)
   await other.kill()
@@ -83,25 +83,25 @@ test('a buffer does not leave while another process has it open, and leaves once
 })
 
 test('a buffer that is exported for reading is read-only there, wherever it moves', async () => {
-  await using other = ProcessPuppet.start()
+  await using other = new DrmProcess()
   const [a, b] = [create(1), create(2)]
   using prime = client.handleToFd(a)
   await other.ask('hold', {}, [prime])
   for (let round = 0; round < 3; round++) {
-    expect((await other.ask('fill', { value: 1 })).message).toMatchObject({ code: 'EACCES' })
-    expect((await other.ask('sum')).message).toMatchObject({ sum: BYTES })
+    expect((await other.ask('fill', { value: 1 })).answer).toMatchObject({ code: 'EACCES' })
+    expect((await other.ask('look')).answer).toMatchObject({ byte: 1 })
     expect([await show(b), await show(a)]).toEqual([2, 1])
   }
 })
 
 test('a device of another kind finds the buffer in system memory while another process has it', async () => {
-  await using other = ProcessPuppet.start()
+  await using other = new DrmProcess()
   const a = create(1)
   using prime = client.handleToFd(a, { access: 'read-write' })
   await other.ask('hold', {}, [prime])
   await using camera = await prime.attach(new Device('camera'))
   using _table = await camera.map('bidirectional')
   expect(evictions()).toBe(1)
-  await other.ask('fill', { value: 3 })
+  expect((await other.ask('fill', { value: 3 })).answer).toEqual({ done: 'fill' })
   expect(prime.withCpuAccessSync('read', (cpu) => cpu.bytes[0])).toBe(3)
 })
