@@ -28,10 +28,13 @@ function bytesOf(mapping: Mapping): Uint8Array {
   return new Uint8Array(view)
 }
 
-/** Storage of the old kind, whose bytes tell their place. */
-function oldStorage(byteLength: number) {
+const seals = { writable: WRITABLE_SEALS, 'read-only': READ_ONLY_SEALS } as const
+
+/** Storage to be moved, whose bytes tell their place. */
+function oldStorage(byteLength: number, sharing?: keyof typeof seals) {
   const fd = createMemfd('old', byteLength)
   const from = mapped(fd, byteLength)
+  if (sharing !== undefined) expect(addon().addSeals(fd, seals[sharing])).toBe(0)
   const bytes = bytesOf(from)
   for (let i = 0; i < bytes.length; i++) bytes[i] = i % 251
   return {
@@ -56,12 +59,11 @@ for (const sharing of ['writable', 'read-only'] as const) {
   for (const [kind, make] of Object.entries(makers)) {
     test(`${kind} ${sharing} storage is sealed before it is filled, and has every page afterwards`, () => {
       for (const size of sizes) {
-        using source = oldStorage(size)
-        const moved = make('x', size, sharing)
+        using source = oldStorage(size, sharing)
+        const moved = make('x', size, source.fd)
         const whole = Math.ceil(size / 4096) * 4096
         expect([fstatSync(moved.fd).size, held(moved)]).toEqual([whole, kind === 'fresh' ? 0 : whole])
-        const seals = sharing === 'writable' ? WRITABLE_SEALS : READ_ONLY_SEALS
-        expect(addon().getSeals(moved.fd) & 0x1f).toBe(seals)
+        expect(addon().getSeals(moved.fd) & 0x1f).toBe(seals[sharing])
         fillMovedStorage(source.from, moved, 'x')
         expect(held(moved)).toBe(whole)
         const copy = mapped(moved.fd, size, MapKind.sharedReadOnly)
@@ -73,8 +75,8 @@ for (const sharing of ['writable', 'read-only'] as const) {
   }
 
   test(`a view that was held before shows the ${sharing} storage that its mapping takes over`, () => {
-    using source = oldStorage(1 << 20)
-    const moved = prepareMovedStorage('x', 1 << 20, sharing)
+    using source = oldStorage(1 << 20, sharing)
+    const moved = prepareMovedStorage('x', 1 << 20, source.fd)
     fillMovedStorage(source.from, moved, 'x')
     expect(source.from.takeOver(moved.mapping!)).toBe(0)
     source.bytes[5] = 77
@@ -86,17 +88,18 @@ for (const sharing of ['writable', 'read-only'] as const) {
 }
 
 test('storage can be filled by others once its pages are taken', () => {
-  const moved = createMovedStorage('x', 10_000, 'writable')
+  using source = oldStorage(10_000, 'writable')
+  const moved = createMovedStorage('x', 10_000, source.fd)
   populateMovedStorage(moved, 10_000)
   expect(held(moved)).toBe(12_288)
   dropMovedStorage(moved)
 })
 
 test('storage that was truncated is not copied', () => {
-  for (const sharing of ['writable', 'read-only'] as const) {
+  for (const make of Object.values(makers)) {
     using source = oldStorage(1 << 16)
     ftruncateSync(source.fd, 4096)
-    const moved = createMovedStorage('x', 1 << 16, sharing)
+    const moved = make('x', 1 << 16, source.fd)
     expect(() => fillMovedStorage(source.from, moved, 'frame')).toThrow(
       expect.objectContaining({
         code: 'ENODEV',
@@ -108,7 +111,8 @@ test('storage that was truncated is not copied', () => {
 })
 
 test('more than there can be is an error, and nothing is left of the try', () => {
+  using source = oldStorage(4096)
   for (const make of Object.values(makers)) {
-    expect(() => make('x', 2 ** 50, 'writable')).toThrow(expect.objectContaining({ code: 'EDQUOT' }))
+    expect(() => make('x', 2 ** 50, source.fd)).toThrow(expect.objectContaining({ code: 'EDQUOT' }))
   }
 })
