@@ -10,6 +10,7 @@ import {
   populateMovedStorage,
   prepareMovedStorage,
 } from '../memory/moved-storage.ts'
+import type { Sharing } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
 import type { DeviceDescription } from './attachment-host.ts'
 import type { BufferCore } from './buffer-core.ts'
@@ -70,9 +71,9 @@ export class Migration {
   prepare(): void {
     const { core, policy } = this.#placement
     if (!policy.prepareMove || this.#spare !== undefined || core.destroyed || core.entry === undefined) return
-    const { byteLength, fd } = core.storage
+    const { byteLength } = core.storage
     try {
-      this.#spare = prepareMovedStorage(core.name, byteLength, fd)
+      this.#spare = prepareMovedStorage(core.name, byteLength, sharingOf(core.storage))
     } catch {
       // A lack of memory is the move's to tell, if it is still there by then.
     }
@@ -128,7 +129,7 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, old.fd)
+    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, sharingOf(old))
     this.#spare = undefined
     core.inMove = true
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
@@ -267,6 +268,10 @@ export class Migration {
     if (inside.length === 0) return 'a holder does not read its messages'
     return `a CPU access of process ${inside.map(({ pid }) => pid).join(', ')} is open`
   }
+}
+
+function sharingOf({ sharing, undecided }: Storage): Sharing | 'undecided' {
+  return undecided === true ? 'undecided' : sharing
 }
 
 /** An importer's callback that throws is its own business, not the mapper's. */
