@@ -26,6 +26,8 @@ const heap = new SystemHeap()
 const attachments: Attachment[] = []
 const tables: SgTable[] = []
 let notified = 0
+let busy = false
+let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
 
@@ -92,6 +94,49 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   shift: async () => {
     await shift(first())
     return [{}]
+  },
+  /** Moves its buffer again and again, until it is told to rest. */
+  roam: () => {
+    busy = true
+    void (async () => {
+      while (busy) {
+        // Whoever is inside for too long: it is tried again.
+        await shift(first()).then(
+          () => moves++,
+          () => {},
+        )
+        await new Promise(setImmediate)
+      }
+    })()
+    return [{}]
+  },
+  /** Counts in its own word of the buffer, in a bracket each time, until it is told to rest. */
+  toil: (order) => {
+    busy = true
+    const word = Number(order['word'])
+    void (async () => {
+      for (; busy; moves++) {
+        await first().withCpuAccess('write', (cpu) => {
+          const words = new Uint32Array(cpu.bytes.buffer, cpu.bytes.byteOffset)
+          words[word] = (words[word] ?? 0) + 1
+        })
+        if (moves % 50 === 0) await new Promise(setImmediate)
+      }
+    })()
+    return [{}]
+  },
+  /** How often it has moved, or counted. */
+  rest: async () => {
+    busy = false
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    return [{ moves }]
+  },
+  words: async () => {
+    const words = await first().withCpuAccess('read', (cpu) => {
+      const { buffer, byteOffset } = cpu.bytes
+      return Array.from(new Uint32Array(buffer, byteOffset, 4))
+    })
+    return [{ words }]
   },
   fix: async () => {
     await first().fix()
