@@ -34,7 +34,7 @@ async function move(size: number, prepareMove: boolean): Promise<number> {
 function takeOver(size: number): number {
   using buffer = heap.allocateSync(size, { prefault: true })
   const mapping = addon().map(buffer.fd, 0, size, MapKind.shared)
-  const next = prepareMovedStorage('', size, buffer.fd)
+  const next = prepareMovedStorage('', size, buffer.sharing)
   if (typeof mapping === 'number' || next.mapping === undefined) throw new Error('no mapping')
   mapping.populate(true)
   mapping.view()

@@ -131,10 +131,9 @@ test('storage that a move has left is closed a turn later, or with the next one 
   expect(memoryBudget().used).toBe(used)
 
   // The budget is for what is in use: new storage does not stand in line behind the old.
-  using source = oldStorage(4096, 'writable')
   const fd = createMemfd('left', 4096)
   charge(4096)
   retireStorage({ fd, charged: 4096 })
-  dropMovedStorage(createMovedStorage('x', 4096, source.fd))
+  dropMovedStorage(createMovedStorage('x', 4096, 'writable'))
   expect(memoryBudget().used).toBe(used)
 })
