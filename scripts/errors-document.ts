@@ -1,4 +1,5 @@
-import { type Problem, problems } from '../src/internal/problems.ts'
+import type { Problem } from '../src/internal/problem.ts'
+import { problems } from '../src/internal/problems.ts'
 
 const opening = `# Errors
 

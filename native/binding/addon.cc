@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr int kAbi = 1;
+constexpr int kAbi = 2;
 
 Napi::Object Layout(Napi::Env env) {
   using shm::HolderHeader, shm::HolderSlot, shm::StateHeader, shm::StateRecord;

@@ -6,6 +6,7 @@
 #include "binding/call.h"
 #include "binding/mapping.h"
 #include "binding/register.h"
+#include "sys/memfd.h"
 
 namespace binding {
 namespace {
@@ -109,10 +110,44 @@ napi_value CopyOut(napi_env env, napi_callback_info info) {
   return call.Number(region->faulted() ? -EFAULT : verified);
 }
 
+bool InRange(uint64_t offset, uint64_t length, const Mapping& mapping) {
+  return length <= mapping.byte_length() && offset <= mapping.byte_length() - length;
+}
+
+napi_value CopyToFile(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint64_t offset = call.Size(1), length = call.Size(2);
+  int fd = call.Int(3);
+  uint64_t file_offset = call.Size(4);
+  Mapping* mapping = Mapping::Of(env, call.Value(0));
+  if (mapping == nullptr) return call.TypeError("expected a Mapping");
+  if (fd < 0 || mapping->region() == nullptr) call.Fail(-EBADF);
+  if (!InRange(offset, length, *mapping)) call.Fail(-EINVAL);
+  if (!call.ok() || length == 0) return call.ok() ? call.Number(0) : call.Failure();
+  const sys::Region& region = *mapping->region();
+  int result = sys::WriteAll(fd, file_offset, region.bytes() + offset, length);
+  return call.Number(region.faulted() ? -EFAULT : result);
+}
+
+napi_value CopyMapping(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint64_t from_offset = call.Size(1), to_offset = call.Size(3), length = call.Size(4);
+  Mapping* from = Mapping::Of(env, call.Value(0));
+  Mapping* to = Mapping::Of(env, call.Value(2));
+  if (from == nullptr || to == nullptr) return call.TypeError("expected a Mapping");
+  if (from->region() == nullptr || to->region() == nullptr) call.Fail(-EBADF);
+  if (!InRange(from_offset, length, *from) || !InRange(to_offset, length, *to)) call.Fail(-EINVAL);
+  if (!call.ok()) return call.Failure();
+  const sys::Region &source = *from->region(), &target = *to->region();
+  if (target.kind() == sys::MapKind::kSharedReadOnly) return call.Number(-EACCES);
+  std::memmove(target.bytes() + to_offset, source.bytes() + from_offset, length);
+  return call.Number(source.faulted() || target.faulted() ? -EFAULT : 0);
+}
+
 }  // namespace
 
 void RegisterCopy(napi_env env, napi_value exports) {
-  Define(env, exports, {{"copyOut", CopyOut}});
+  Define(env, exports, {{"copyOut", CopyOut}, {"copyToFile", CopyToFile}, {"copyMapping", CopyMapping}});
 }
 
 }  // namespace binding

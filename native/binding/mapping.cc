@@ -151,4 +151,25 @@ int Mapping::Relocate() {
   return result;
 }
 
+int Mapping::TakeOver(Mapping& other) {
+  if (region_ == nullptr || other.region_ == nullptr) return -EBADF;
+  if (&other == this) return -EINVAL;
+  napi_value view = nullptr;
+  if (other.WhoReaches(&view) != Reach::kNobody || WhoReaches(&view) == Reach::kTransferred) return -EBUSY;
+  int result = region_->CanTakeOver(*other.region_);
+  if (result < 0) return result;
+  if (view == nullptr) {
+    // Nobody holds our address. What the collector has not freed yet stays with the old region until then.
+    ForgetView();
+    region_ = std::move(other.region_);
+    return 0;
+  }
+  // Linux before 5.16 refuses to move huge pages, and says so after it has unmapped the target. Tried where
+  // nothing is lost by it.
+  if (region_->huge()) result = other.Relocate();
+  if (result == 0) result = region_->TakeOver(*other.region_);
+  if (result == 0) other.region_.reset();
+  return result;
+}
+
 }  // namespace binding

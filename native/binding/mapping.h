@@ -31,6 +31,7 @@ class Mapping {
   napi_value View(int* error);
   void Close();
   int Relocate();
+  int TakeOver(Mapping& other);
   /** Null after close. */
   sys::Region* region() const { return region_.get(); }
   size_t byte_length() const { return byte_length_; }

@@ -69,6 +69,14 @@ napi_value Relocate(napi_env env, napi_callback_info info) {
   return self == nullptr ? nullptr : call.Number(self->Relocate());
 }
 
+napi_value TakeOver(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* self = Self(call);
+  if (self == nullptr) return nullptr;
+  Mapping* other = Mapping::Of(env, call.Value(0));
+  return other == nullptr ? call.TypeError("expected a Mapping") : call.Number(self->TakeOver(*other));
+}
+
 napi_value Duplicate(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Mapping* self = Self(call);
@@ -122,6 +130,7 @@ void RegisterMapping(napi_env env) {
       method("view", View),
       method("close", Close),
       method("relocate", Relocate),
+      method("takeOver", TakeOver),
       method("duplicate", Duplicate),
       method("refresh", Advise<Refresh>),
       method("populate", Populate),

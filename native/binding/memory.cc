@@ -28,6 +28,22 @@ napi_value Allocate(napi_env env, napi_callback_info info) {
   return call.Number(sys::Allocate(fd, byte_length));
 }
 
+napi_value Truncate(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint64_t byte_length = call.Size(1);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::Truncate(fd, byte_length));
+}
+
+napi_value Reserve(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint64_t offset = call.Size(1), byte_length = call.Size(2);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::Reserve(fd, offset, byte_length));
+}
+
 napi_value AddSeals(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
@@ -94,6 +110,8 @@ void RegisterMemory(napi_env env, napi_value exports) {
   Define(env, exports,
          {{"memfdCreate", MemfdCreate},
           {"allocate", Allocate},
+          {"truncate", Truncate},
+          {"reserve", Reserve},
           {"addSeals", AddSeals},
           {"getSeals", GetSeals},
           {"map", Map},

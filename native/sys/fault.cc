@@ -10,6 +10,10 @@
 #include <mutex>
 #include <vector>
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
 #include "sys/signal_chain.h"
 
 namespace sys {
@@ -21,6 +25,8 @@ struct FaultSlot {
   std::atomic<int> protection{0};
   std::atomic<int> handlers{0};
   std::atomic<bool> faulted{false};
+  std::atomic<bool> suspended{false};
+  std::atomic<bool> replaced{false};
   std::atomic<size_t> intact{0};
 };
 
@@ -42,13 +48,25 @@ std::mutex mutex;
 // Never destroyed: at process exit a worker thread may still give a slot back.
 constinit std::vector<FaultSlot*>* free_slots = nullptr;
 
+// Says nothing on kernels before 5.14.
+bool IsIntact(void* page, const FaultSlot& slot) {
+  bool writable = (slot.protection.load() & PROT_WRITE) != 0;
+  return madvise(page, slot.granularity.load(), writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0;
+}
+
 bool RepairIn(FaultSlot& slot, uintptr_t address) {
   uintptr_t base = slot.base.load();
   size_t length = slot.length.load();
   if (base == 0 || address < base || address - base >= length) return false;
+  if (slot.suspended.load()) {
+    sched_yield();
+    return true;
+  }
   size_t from = (address - base) / slot.granularity.load() * slot.granularity.load();
   // The whole rest at once: page by page a hostile peer could exhaust vm.max_map_count.
   void* target = reinterpret_cast<void*>(base + from);
+  // The signal of a fault on the pages that were here before may arrive only now.
+  if (slot.replaced.load() && IsIntact(target, slot)) return true;
   void* page = mmap(target, length - from, slot.protection.load(),
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
   if (page == MAP_FAILED) return false;
@@ -122,6 +140,8 @@ FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int prot
   slot->granularity.store(granularity);
   slot->protection.store(protection);
   slot->faulted.store(false);
+  slot->suspended.store(false);
+  slot->replaced.store(false);
   slot->intact.store(length);
   slot->base.store(reinterpret_cast<uintptr_t>(address));
   return slot;
@@ -133,6 +153,20 @@ void UnwatchRange(FaultSlot* slot) {
   std::lock_guard lock(mutex);
   if (free_slots == nullptr) free_slots = new std::vector<FaultSlot*>;
   free_slots->push_back(slot);
+}
+
+void SuspendRepair(FaultSlot* slot) {
+  slot->suspended.store(true);
+  while (slot->handlers.load() != 0) sched_yield();
+}
+
+void ResumeRepair(FaultSlot* slot, bool replaced) {
+  if (replaced) {
+    slot->replaced.store(true);
+    slot->intact.store(slot->length.load());
+    slot->faulted.store(false);
+  }
+  slot->suspended.store(false);
 }
 
 void MarkFaulted(FaultSlot* slot, size_t intact) {

@@ -18,6 +18,12 @@ bool FaultHandlerCurrent();
 FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection);
 /** Returns when no handler works on the range any more. */
 void UnwatchRange(FaultSlot* slot);
+/**
+ * Around putting other pages at the addresses: in between nothing is repaired, and a thread that faults tries
+ * again until it is over. `replaced`: the pages are others now, and none of them was repaired yet.
+ */
+void SuspendRepair(FaultSlot* slot);
+void ResumeRepair(FaultSlot* slot, bool replaced);
 /** For pages moved here from a range that was repaired already. */
 void MarkFaulted(FaultSlot* slot, size_t intact);
 bool Faulted(const FaultSlot* slot);

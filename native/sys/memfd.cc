@@ -18,6 +18,28 @@
 #endif
 
 namespace sys {
+namespace {
+
+// 0 when a file of this size may be tried.
+int CheckSize(uint64_t byte_length) {
+  if (byte_length == 0 || byte_length > INT64_MAX) return -EINVAL;
+  // Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ besides the errno, and that kills the process.
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && byte_length > limit.rlim_cur) return -EFBIG;
+  // A memfd has no file system limit: fallocate would go on until the kernel kills processes for memory.
+  struct sysinfo machine {};
+  if (sysinfo(&machine) == 0 && byte_length / machine.mem_unit > machine.totalram + machine.totalswap) {
+    return -ENOSPC;
+  }
+  return 0;
+}
+
+int CheckRange(uint64_t offset, uint64_t byte_length) {
+  if (byte_length == 0 || offset > UINT64_MAX - byte_length) return -EINVAL;
+  return CheckSize(offset + byte_length);
+}
+
+}  // namespace
 
 int MemfdCreate(const char* name, uint32_t huge_page_shift) {
   uint32_t flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -28,18 +50,35 @@ int MemfdCreate(const char* name, uint32_t huge_page_shift) {
 }
 
 int Allocate(int fd, uint64_t byte_length) {
-  if (byte_length == 0) return -EINVAL;
-  // Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ besides the errno, and that kills the process.
-  struct rlimit limit {};
-  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && byte_length > limit.rlim_cur) return -EFBIG;
-  // A memfd has no file system limit: fallocate would go on until the kernel kills processes for memory.
-  struct sysinfo machine {};
-  if (sysinfo(&machine) == 0 && byte_length / machine.mem_unit > machine.totalram + machine.totalswap) {
-    return -ENOSPC;
+  int result = Truncate(fd, byte_length);
+  return result < 0 ? result : Reserve(fd, 0, byte_length);
+}
+
+int Truncate(int fd, uint64_t byte_length) {
+  int result = CheckSize(byte_length);
+  return result < 0 ? result : Retry([&] { return ftruncate(fd, static_cast<off_t>(byte_length)); });
+}
+
+int Reserve(int fd, uint64_t offset, uint64_t byte_length) {
+  int result = CheckRange(offset, byte_length);
+  if (result < 0) return result;
+  auto first = static_cast<off_t>(offset), length = static_cast<off_t>(byte_length);
+  return Retry([&] { return fallocate(fd, 0, first, length); });
+}
+
+int WriteAll(int fd, uint64_t offset, const uint8_t* bytes, size_t length) {
+  int result = CheckRange(offset, length);
+  if (result < 0) return result;
+  while (length > 0) {
+    ssize_t written = pwrite(fd, bytes, length, static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return -errno;
+    if (written == 0) return -EIO;
+    bytes += written;
+    offset += static_cast<uint64_t>(written);
+    length -= static_cast<size_t>(written);
   }
-  auto size = static_cast<off_t>(byte_length);
-  int result = Retry([&] { return ftruncate(fd, size); });
-  return result < 0 ? result : Retry([&] { return fallocate(fd, 0, 0, size); });
+  return 0;
 }
 
 int AddSeals(int fd, uint32_t seals) {

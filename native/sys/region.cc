@@ -12,6 +12,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
@@ -174,6 +177,78 @@ int Region::Duplicate(uint64_t offset, uint64_t byte_length, std::shared_ptr<Reg
   madvise(region->base_, region->length_, MADV_DONTFORK);
   result = region->Watch();
   if (result == 0) *out = std::move(region);
+  return result;
+}
+
+bool Region::huge() const {
+  return granularity_ > static_cast<size_t>(getpagesize());
+}
+
+int Region::CanTakeOver(const Region& other) const {
+  if (base_ == nullptr || other.base_ == nullptr) return -EBADF;
+  bool same_shape = length_ == other.length_ && granularity_ == other.granularity_ && lead_ == other.lead_ &&
+                    byte_length_ == other.byte_length_ && kind_ == other.kind_;
+  if (this == &other || !same_shape) return -EINVAL;
+  return other.faulted() ? -EFAULT : 0;
+}
+
+// The old pages at another place, so that a failure in the middle of TakeOver can be undone: a second mapping
+// of shared ones, while private ones (which cannot be had twice) move there and their addresses show the file
+// again. Null where there is nothing to save, or where the kernel can do neither: huge pages, private pages
+// before Linux 5.13.
+int Region::Spare(std::shared_ptr<Region>* out) const {
+  if (faulted() || huge()) return 0;
+  std::shared_ptr<Region> spare(new Region);
+  int result = spare->Reserve(length_, granularity_);
+  if (result < 0) return result;
+  bool is_private = kind_ == MapKind::kPrivate;
+  int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (is_private ? MREMAP_DONTUNMAP : 0);
+  void* copy = mremap(base_, is_private ? length_ : 0, length_, flags, spare->base_);
+  if (copy != MAP_FAILED) {
+    *out = std::move(spare);
+  } else if (errno != EINVAL) {
+    return -errno;
+  }
+  return 0;
+}
+
+void Region::Restore(Region* spare) {
+  int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+  if (spare != nullptr && mremap(spare->base_, length_, length_, flags, base_) != MAP_FAILED) {
+    spare->base_ = nullptr;
+    return;
+  }
+  // Most failures come before anything is unmapped. After the others zeros are better than no memory at all.
+  void* zeros = mmap(base_, length_, Protection(kind_), kReserved | MAP_FIXED_NOREPLACE, -1, 0);
+  if (zeros == base_) {
+    madvise(base_, length_, MADV_DONTFORK);
+    MarkFaulted(slot_, 0);
+  } else if (zeros != MAP_FAILED) {
+    munmap(zeros, length_);
+  }
+}
+
+int Region::TakeOver(Region& other) {
+  std::shared_ptr<Region> spare;
+  int result = CanTakeOver(other);
+  if (result == 0) result = Spare(&spare);
+  if (result < 0) return result;
+  SuspendRepair(slot_);
+  SuspendRepair(other.slot_);
+  // The kernel unmaps what is at the target and puts the other pages there without letting go of mmap_lock,
+  // which every page fault and every system call that copies needs when it finds no page: so no thread sees
+  // the gap, only the old pages or the new ones. MREMAP_DONTUNMAP would be refused after the target is gone
+  // where the kernel does not know it for this mapping; the addresses of `other` are nobody's, and may go.
+  // What the kernel checks (the number of mappings, sealed addresses) it checks before it unmaps; what is
+  // left is lack of memory for its own tables.
+  void* moved = mremap(other.base_, length_, length_, MREMAP_MAYMOVE | MREMAP_FIXED, base_);
+  if (moved == MAP_FAILED) {
+    result = -errno;
+    Restore(spare.get());
+  }
+  ResumeRepair(slot_, result == 0);
+  ResumeRepair(other.slot_, false);
+  if (result == 0) other.Disown();
   return result;
 }
 

@@ -24,6 +24,8 @@ class Region {
   uint8_t* bytes() const { return base_ + lead_; }
   size_t byte_length() const { return byte_length_; }
   MapKind kind() const { return kind_; }
+  /** Of a file of huge pages. */
+  bool huge() const;
   bool faulted() const { return faulted_before_ || (slot_ != nullptr && Faulted(slot_)); }
 
   /** How many ArrayBuffers were made over it whose backing store is not freed yet. One thread only. */
@@ -33,6 +35,13 @@ class Region {
   void Guard();
   /** The same pages, with the same private copies, at fresh addresses; a guard stays here. */
   int Move(std::shared_ptr<Region>* out);
+  /**
+   * Puts the pages of `other`, which is empty afterwards, at the addresses of this one, where the old ones
+   * go. Nobody may know an address of `other`. On failure both are as before.
+   */
+  int TakeOver(Region& other);
+  /** 0 where the pages of `other` could be put here. */
+  int CanTakeOver(const Region& other) const;
   /** A second mapping of a range of the same pages; shared kinds only. */
   int Duplicate(uint64_t offset, uint64_t byte_length, std::shared_ptr<Region>* out) const;
   int Refresh();
@@ -43,6 +52,8 @@ class Region {
   Region() = default;
   int Reserve(size_t length, size_t granularity);
   int Watch();
+  int Spare(std::shared_ptr<Region>* out) const;
+  void Restore(Region* spare);
   void Disown();
   int Advise(int advice);
 

@@ -1,3 +1,4 @@
+import type { PageSource } from '../dma/page-source.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
@@ -7,9 +8,10 @@ import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { AttachmentHost } from './attachment-host.ts'
+import { CoreMappings } from './core-mappings.ts'
 import type { Entry } from './entry.ts'
 import type { ExporterOps } from './exporter-ops.ts'
-import { checkView, mapStorage } from './map-storage.ts'
+import type { MoveAudience } from './move-audience.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
 import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
@@ -27,6 +29,8 @@ export interface HolderInfo {
   readonly gid: number
   readonly openBrackets: number
   readonly openWriteBrackets: number
+  /** The storage that it maps, counted as the buffer's storages are; an old one stays as long as somebody maps it. */
+  readonly generation: number
 }
 
 /** What the sharing layer knows of a buffer that has left this environment, or came to it. */
@@ -40,6 +44,8 @@ export interface SharedState {
   revoke(): void
   /** Whether the exporter is still there (always so in the exporter). */
   readonly exporterAlive: boolean
+  /** Who must be told of a move: only in the exporter's environment. */
+  readonly audience?: MoveAudience | undefined
 }
 
 const live = new Set<BufferCore>()
@@ -75,11 +81,16 @@ export class BufferCore {
   readonly exporterName: string
   readonly role: 'exporter' | 'holder'
   readonly createdAt: string | undefined
+  readonly mappings: CoreMappings
   storage: Storage
   /** Bracket words: private to this environment until it is given a slot of a holder segment. */
   slot: Uint32Array
   slotBase: number
   shared: SharedState | undefined
+  /** Counts the storages that the buffer has had; 0 while a placed one has none. */
+  generation = 1
+  /** Its storage is being exchanged: whoever comes to have the buffer now gets the next one. */
+  inMove = false
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
@@ -104,14 +115,14 @@ export class BufferCore {
   entry: Entry | undefined
   /** Where devices attach. */
   host: AttachmentHost | undefined
+  /** Where a fixed buffer gets its pages from when the first device attaches; the system's memory when not said. */
+  pageSource: PageSource | undefined
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 
   shown: WeakRef<Uint8Array> | undefined
 
   readonly #privateSlot: number
-  #mapping: Mapping | undefined
-  #ranges: Set<Mapping> | undefined
   #brokenSeen = 0
   #uncounted: number
 
@@ -120,7 +131,7 @@ export class BufferCore {
     this.exporterName = init.exporterName
     this.role = init.role
     this.storage = init.storage
-    this.#mapping = init.mapping
+    this.mappings = new CoreMappings(this, init.mapping)
     this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
     this.#privateSlot = takePrivateSlot()
     this.slot = privateWords(this.#privateSlot)
@@ -171,8 +182,7 @@ export class BufferCore {
       // The exporter's release() is a stranger's code, and may throw.
       givePrivateSlot(this.#privateSlot)
       this.countedByView()
-      addon().close(this.storage.fd)
-      refund(this.storage.charged)
+      this.#closeStorage()
       if (this.role === 'exporter' && diagnostics.bufferReleased.hasSubscribers) {
         diagnostics.bufferReleased.publish({ id: this.id, name: this.name })
       }
@@ -181,75 +191,21 @@ export class BufferCore {
 
   // ---- memory ---------------------------------------------------------------------------------------------
 
+  /** The whole buffer, mapped now if it was not. */
   get mapping(): Mapping {
-    if (this.#mapping !== undefined) return this.#mapping
-    checkView(this.storage.byteLength)
-    this.#mapping = mapStorage(this.storage, 0, this.storage.byteLength, this.name)
-    return this.#mapping
-  }
-
-  get faulted(): boolean {
-    return (
-      this.#mapping?.faulted === true ||
-      (this.#ranges !== undefined && [...this.#ranges].some((range) => range.faulted))
-    )
-  }
-
-  /** A mapping of its own for a range; closed with the last wrapper at the latest. */
-  mapRange(offset: number, length: number): Mapping {
-    if (this.isRevoked) throw problem('revoked', { name: this.name })
-    checkView(length)
-    const mapping = this.#duplicates
-      ? this.mapping.duplicate(offset, length)
-      : mapStorage(this.storage, offset, length, this.name)
-    if (typeof mapping === 'number') throw systemError(mapping, 'mremap', `mapping buffer ${this.name}`)
-    this.#ranges ??= new Set()
-    this.#ranges.add(mapping)
-    return mapping
-  }
-
-  /** Whether a range is still mapped: freeze() and revoke() take it away from under its owner. */
-  hasRange(mapping: Mapping): boolean {
-    return this.#ranges?.has(mapping) === true
-  }
-
-  unmapRange(mapping: Mapping): void {
-    this.#ranges?.delete(mapping)
-    mapping.close()
+    return this.mappings.whole
   }
 
   /** Detaches every view, then gives the addresses up. */
   unmap(): void {
-    this.unmapRanges()
-    if (this.#duplicates && !this.destroyed) this.relocate()
-    else {
-      this.#mapping?.close()
-      this.#mapping = undefined
-    }
-  }
-
-  unmapRanges(): void {
-    if (this.#ranges === undefined) return
-    for (const range of this.#ranges) range.close()
-    this.#ranges = undefined
-  }
-
-  /** Detaches every view but keeps the pages mapped, at other addresses, for the next use. */
-  relocate(): void {
-    this.unmapRanges()
-    if (this.#mapping === undefined || this.#mapping.relocate() === 0) return
-    this.#mapping.close()
-    this.#mapping = undefined
-  }
-
-  refresh(): void {
-    this.#mapping?.refresh()
-    for (const range of this.#ranges ?? []) range.refresh()
+    if (this.destroyed) this.mappings.close()
+    else this.mappings.unmap()
   }
 
   get frozen(): boolean {
     // What many may write carries F_SEAL_SEAL: it can never be frozen, and need not be asked.
-    if (this.storage.sharing === 'writable' || this.storage.kind !== 'memfd') return false
+    if (this.storage.sharing === 'writable' || this.storage.kind !== 'memfd' || this.storage.fd < 0)
+      return false
     return isFrozen(addon().getSeals(this.storage.fd))
   }
 
@@ -263,9 +219,7 @@ export class BufferCore {
     if (storage.charged === 0) throw refuse('its memory was not allocated by this library')
     const open = this.openBrackets
     if (open > 0) throw problem('openBrackets', { name, count: open })
-    this.unmapRanges()
-    this.#mapping?.close()
-    this.#mapping = undefined
+    this.mappings.close()
     // Whatever comes of it: the one mapping that could write is gone.
     this.storage = { ...storage, writable: false }
     const result = addon().addSeals(storage.fd, FROZEN_SEALS)
@@ -276,17 +230,27 @@ export class BufferCore {
 
   /** New storage under the same buffer; the old one is closed. Only while nobody uses it. */
   replaceStorage(storage: Storage, mapping: Mapping | undefined): void {
-    this.unmapRanges()
-    this.#mapping?.close()
-    addon().close(this.storage.fd)
-    refund(this.storage.charged)
+    this.#closeStorage()
     this.storage = storage
-    this.#mapping = mapping
+    this.mappings.replace(mapping)
+    this.generation++
   }
 
-  /** The exporter of read-only memory keeps the one writable mapping that its own seal forbids to make again. */
-  get #duplicates(): boolean {
-    return this.storage.sharing === 'read-only' && this.storage.writable
+  /** New storage with the same contents; views stay valid, at their addresses. Only while no bracket is open. */
+  swapStorage(storage: Storage, mapping: Mapping | undefined): void {
+    this.#closeStorage()
+    this.storage = storage
+    this.mappings.swap(mapping)
+  }
+
+  #closeStorage(): void {
+    if (this.storage.fd >= 0) addon().close(this.storage.fd)
+    refund(this.storage.charged)
+  }
+
+  /** A placed buffer stays where it is from now on; resolves when its storage is there. */
+  async fix(): Promise<void> {
+    await this.entry?.fix()
   }
 
   /** V8 counts the bytes of an ArrayBuffer itself; until there is one, they are told to it for the wrapper. */
@@ -306,6 +270,22 @@ export class BufferCore {
     return this.slot[this.slotBase + Slot.writers] ?? 0
   }
 
+  /** A bracket, if it can be entered at once; the entry says when not. */
+  enter(writes: boolean): boolean {
+    this.raise(writes)
+    const { entry } = this
+    if (entry === undefined) return true
+    let admitted = false
+    try {
+      if (entry.lost !== undefined) throw entry.lost
+      // B2: one that is inside another excludes moves already, and must not look at the flag.
+      admitted = this.openBrackets > 1 || entry.admit()
+    } finally {
+      if (!admitted) this.lower(writes)
+    }
+    return admitted
+  }
+
   /** B1 of the protocol: the bracket is visible to the exporter before anything else is looked at. */
   raise(writes: boolean): void {
     if (writes && this.beforeWrite !== undefined) this.beforeWrite()
@@ -323,6 +303,7 @@ export class BufferCore {
     const { slot, slotBase: base } = this
     if (writes && --slot[base + Slot.writers]! === 0) this.#turnSequence()
     Atomics.sub(slot, base, 1)
+    if (this.entry !== undefined) this.entry.lowered()
   }
 
   /** Odd from the first write bracket to the end of the last one, however many overlap. */

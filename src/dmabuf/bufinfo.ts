@@ -1,4 +1,6 @@
 import { type BufferCore, type HolderInfo, liveBuffers } from './buffer-core.ts'
+import type { MoveCosts } from './migration.ts'
+import { Placement } from './placement.ts'
 
 /** One line of `bufinfo()`, after the kernel's /sys/kernel/debug/dma_buf/bufinfo. */
 export interface BufferInfo {
@@ -16,10 +18,24 @@ export interface BufferInfo {
   readonly openBrackets: number
   readonly openWriteBrackets: number
   readonly revoked: boolean
+  /** Counts the storages that it has had here; 0 while a placed buffer has none. */
+  readonly generation: number
+  /** May still move, or get its storage later. Its `fd` is -1 as long as there is none. */
+  readonly placed: boolean
+  /** How often it moved, and the bytes and the time (without brackets) that took. Zeros in a holder. */
+  readonly moves: MoveCosts
+  /** Devices attached to an exported buffer, in whatever process they are. */
+  readonly attachedDevices: readonly AttachedDevice[]
   /** Registered holders of an exported buffer; a plain peer (C, Python) does not register. */
   readonly holders: readonly HolderInfo[]
   /** The stack that created it here, when `recordStacks(true)` or DMABUF_STACKS=1 asked for it. */
   readonly createdAt: string | undefined
+}
+
+export interface AttachedDevice {
+  readonly name: string
+  readonly pid: number
+  readonly mapped: boolean
 }
 
 /** Every live buffer of this environment, exported or held. */
@@ -40,7 +56,20 @@ function describe(core: BufferCore): BufferInfo {
     openBrackets: core.openBrackets,
     openWriteBrackets: core.openWriteBrackets,
     revoked: core.isRevoked,
+    generation: core.generation,
+    placed: core.entry !== undefined,
+    ...placeOf(core),
     holders: core.shared?.holders() ?? [],
     createdAt: core.createdAt,
   }
+}
+
+function placeOf({ host }: BufferCore): Pick<BufferInfo, 'moves' | 'attachedDevices'> {
+  if (!(host instanceof Placement)) {
+    return { moves: { moves: 0, bytesMoved: 0, milliseconds: 0 }, attachedDevices: [] }
+  }
+  const attachedDevices = Array.from(host.attachments, ({ deviceName, pid, isMapped }) => {
+    return { name: deviceName, pid, mapped: isMapped }
+  })
+  return { moves: host.migration.costs, attachedDevices }
 }

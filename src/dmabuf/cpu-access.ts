@@ -94,7 +94,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       const all = this.offset === 0 && this.length === whole.length
       this.#bytes = all ? whole : whole.subarray(this.offset, this.offset + this.length)
     } else {
-      this.#range = core.mapRange(this.offset, this.length)
+      this.#range = core.mappings.addRange(this.offset, this.length)
       // Held by this view too, for longer than the wrapper perhaps.
       this.#tether.reusable = false
       this.#bytes = viewOf(this.#range, this.#tether, core.name)
@@ -142,7 +142,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     const { lease } = this.#tether
     if (lease.closed) return
     const core = this.#core
-    if (this.#range !== undefined) core.unmapRange(this.#range)
+    if (this.#range !== undefined) core.mappings.closeRange(this.#range)
     core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
     lease.lower(this.access !== 'read')
     if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)

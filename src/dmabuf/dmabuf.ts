@@ -1,10 +1,13 @@
+import type { Device } from '../dma/device.ts'
 import { throwIfAborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
 import type { Sharing } from '../memory/seals.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
+import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
 import type { BufferCore } from './buffer-core.ts'
+import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
@@ -71,9 +74,14 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     return this.#core.storage.byteLength
   }
 
-  /** The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. */
+  /**
+   * The storage descriptor, borrowed: valid until the buffer is closed, not to be closed by you. Reading it fixes a placed
+   * buffer: it does not move any more. `EBUSY` where that cannot be done at once (in a holder, or in mid-move): `await
+   * fix()` first.
+   */
   get fd(): number {
     const core = this.#open()
+    if (core.entry?.fixSync() === false) throw problem('notFixed', { name: core.name })
     core.exposed = true
     return core.storage.fd
   }
@@ -129,8 +137,8 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     const signal = abortSignal('signal', accessOpts?.signal)
     throwIfAborted(signal, 'beginCpuAccess')
     const core = this.#open()
+    checkAccess(access)
     if (core.storage.kind === 'dma-buf') {
-      checkAccess(access)
       core.retain()
       try {
         await fencesPassed(core.storage.fd, access, signal)
@@ -138,11 +146,24 @@ export class DmaBuf implements Disposable, AsyncDisposable {
         core.release()
       }
     }
-    return this.beginCpuAccessSync(access, accessOpts)
+    for (;;) {
+      const cpu = this.#begin(access, accessOpts)
+      if (cpu !== undefined) return cpu
+      await this.#passable(core, signal)
+    }
   }
 
   /** As {@link beginCpuAccess}, at once: throws `EAGAIN` where that would have to wait. */
-  beginCpuAccessSync(access: Access, accessOpts: AccessOptions = none): CpuAccess {
+  beginCpuAccessSync(access: Access, accessOpts?: AccessOptions): CpuAccess {
+    const cpu = this.#begin(access, accessOpts)
+    if (cpu !== undefined) return cpu
+    const { name, storage } = this.#core
+    const why = storage.fd < 0 ? 'its storage is not allocated here yet' : 'it is being moved'
+    throw problem('moving', { name, why })
+  }
+
+  /** Undefined where the storage of a placed buffer has to be waited for. */
+  #begin(access: Access, accessOpts: AccessOptions = none): CpuAccess | undefined {
     const core = this.#open()
     const writes = checkAccess(access) !== 'read'
     let offset = 0
@@ -157,12 +178,16 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
     const tether = this.#tether as Tether
     const { lease } = tether
-    lease.raise(core, writes)
+    if (!lease.enter(core, writes)) {
+      if (core.isRevoked) throw problem('revoked', { name: core.name })
+      return undefined
+    }
     let interrupted: boolean
     try {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
       // Sealed memory cannot be truncated, so there is nothing to ask for.
-      if (core.storage.kind !== 'memfd' && core.faulted) throw problem('truncated', { name: core.name })
+      if (core.storage.kind !== 'memfd' && core.mappings.faulted)
+        throw problem('truncated', { name: core.name })
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
@@ -210,15 +235,44 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
     integer('map length', length, 1)
     const tether = this.#tether as Tether
-    const mapping = core.mapRange(offset, length)
+    if (core.isRevoked) throw problem('revoked', { name: core.name })
+    checkStorage(core)
+    const mapping = core.mappings.addRange(offset, length)
     // The range has it too, for longer than this wrapper perhaps.
     tether.reusable = false
     return new MappedRange(offset, length, mapping, core, tether)
   }
 
+  /**
+   * Attaches a device, of this process or of another one than the exporter's: the same calls, results and errors. The caller
+   * detaches it. Allocates nothing: that is left to the first map or CPU access, so that all who are attached by then
+   * are asked. Errors: `EBUSY` when the exporter takes no late attachment and the memory does not suit; `ENODEV` revoked, or
+   * the exporter gone; what the exporter's `attach` throws. Follows dma_buf_dynamic_attach().
+   */
+  async attach(device: Device, attachOpts?: AttachOptions): Promise<Attachment> {
+    return attachDevice(this.#open(), device, attachOpts)
+  }
+
+  /**
+   * Ends the moving of a placed buffer for good: its storage is allocated, and has a descriptor to show. Resolves at once
+   * for a buffer that never moves. `ENODEV` when the exporter is gone.
+   */
+  async fix(): Promise<void> {
+    const core = this.#open()
+    if (core.entry === undefined) return
+    core.retain()
+    try {
+      await core.fix()
+    } finally {
+      core.release()
+    }
+  }
+
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */
   freeze(): void {
-    this.#open().freeze()
+    const core = this.#open()
+    if (core.entry?.fixSync() === false) throw problem('notFixed', { name: core.name })
+    core.freeze()
   }
 
   /**
@@ -226,7 +280,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
    * views are private, as a store into a read-only page would kill Node), so that they show the buffer again.
    */
   refresh(): void {
-    this.#open().refresh()
+    this.#open().mappings.refresh()
   }
 
   /** From now on nobody begins an access (`ENODEV`); views of registered holders are detached. Exporter only. */
@@ -254,6 +308,16 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
+  }
+
+  async #passable(core: BufferCore, signal: AbortSignal | undefined): Promise<void> {
+    core.retain()
+    try {
+      await core.entry?.passable(signal)
+    } finally {
+      core.release()
+    }
+    this.#open()
   }
 
   #open(): BufferCore {

@@ -30,6 +30,8 @@ export function exportCore(info: ExportInfo): BufferCore {
   try {
     options('DmaBuf.export', info, exportOptions)
     if (typeof info.ops?.release !== 'function') throw problem('exportInfo', { what: 'ops.release' })
+    if ((info.ops.pin === undefined) !== (info.ops.unpin === undefined))
+      throw problem('exportInfo', { what: 'both ops.pin and ops.unpin, or neither' })
     const exporterName = text('exporterName', info.exporterName, limits.maxExporterNameBytes)
     if (exporterName === '') throw problem('exportInfo', { what: 'a name' })
     const byteLength = integer('byteLength', info.byteLength, 1)
@@ -72,6 +74,7 @@ export interface ExporterCoreInit {
   readonly byteLength: number
   readonly kind: Admitted['kind']
   readonly sharing: 'writable' | 'read-only'
+  readonly undecided?: boolean
   readonly writable: boolean
   readonly charged: number
   readonly mapping?: Mapping

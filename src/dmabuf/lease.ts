@@ -24,10 +24,12 @@ export class Lease {
     this.#core = core
   }
 
-  raise(core: BufferCore, writes: boolean): void {
-    core.raise(writes)
+  /** False where the bracket has to wait: then none is open. */
+  enter(core: BufferCore, writes: boolean): boolean {
+    if (!core.enter(writes)) return false
     if (writes) this.#writers++
     else this.#readers++
+    return true
   }
 
   lower(writes: boolean): void {

@@ -40,14 +40,15 @@ export class MappedRange implements Disposable {
 
   /** Detaches the view and gives the addresses up. Idempotent. */
   close(): void {
-    if (this.#mapping !== undefined && !this.#tether.lease.closed) this.#core.unmapRange(this.#mapping)
+    if (this.#mapping !== undefined && !this.#tether.lease.closed)
+      this.#core.mappings.closeRange(this.#mapping)
     this.#mapping = undefined
   }
 
   get #open(): Mapping | undefined {
     const mapping = this.#mapping
     if (mapping === undefined || this.#tether.lease.closed) return undefined
-    return this.#core.hasRange(mapping) ? mapping : undefined
+    return this.#core.mappings.hasRange(mapping) ? mapping : undefined
   }
 
   [Symbol.dispose](): void {

@@ -4,11 +4,15 @@ import { keep, type Tether } from './tether.ts'
 
 /** The bytes of a mapping, which keep its buffer open as long as they are reachable. */
 export function viewOf(mapping: Mapping, tether: Tether, name: string): Uint8Array {
+  const view = pagesOf(mapping, name)
+  keep(view.buffer as ArrayBuffer, tether)
+  return view
+}
+
+/** The bytes of a mapping, for as long as the caller itself keeps the buffer. */
+export function pagesOf(mapping: Mapping, name: string): Uint8Array {
   const view = mapping.view()
-  if (typeof view !== 'number') {
-    keep(view, tether)
-    return new Uint8Array(view)
-  }
+  if (typeof view !== 'number') return new Uint8Array(view)
   if (view === -errno.EBUSY) throw problem('movedAway', { name })
   if (view === -errno.ENOTSUP) throw problem('noZeroCopy', {})
   throw systemError(view, 'mmap', `showing buffer ${name}`)

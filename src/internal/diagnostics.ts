@@ -17,6 +17,14 @@ export const diagnostics = {
   cpuBegin: channel('dmabuf:cpu:begin'),
   /** `{ id, name, access }` */
   cpuEnd: channel('dmabuf:cpu:end'),
+  /** `{ id, name, device, pid }`: a device was attached; the process is the importer's. */
+  attached: channel('dmabuf:attachment:attached'),
+  detached: channel('dmabuf:attachment:detached'),
+  /** `{ id, name, device, pid, direction }` */
+  mapped: channel('dmabuf:attachment:mapped'),
+  unmapped: channel('dmabuf:attachment:unmapped'),
+  /** `{ id, name, from, to, byteLength, milliseconds }`: generations, and how long no bracket could be entered. */
+  bufferMoved: channel('dmabuf:buffer:moved'),
   /** `{ pid, uid, gid }` */
   holderConnected: channel('dmabuf:holder:connected'),
   /** `{ pid, uid, gid, buffers, interrupted }`: interrupted counts write brackets that it left open. */

@@ -1,17 +1,13 @@
+import type { Problem } from './problem.ts'
+import { deviceProblems } from './problems-devices.ts'
+import { drmProblems } from './problems-drm.ts'
+import { imageProblems } from './problems-images.ts'
+import { vmemexpProblems } from './problems-vmemexp.ts'
+
 /**
  * Every error of the library: its code, its text, where it comes from and what helps. `docs/errors.md` is
- * written from this table (`npm run docs:errors`) and a test holds the two together. A code of `errno` stands
- * for the kernel's answer to the system call named in the error.
+ * written from this table (`npm run docs:errors`) and a test holds the two together.
  */
-export interface Problem {
-  readonly code: string
-  /** `{name}` stands for a value. */
-  readonly text: string
-  readonly cause: string
-  /** Becomes `error.hint`. */
-  readonly remedy: string
-}
-
 export const problems = {
   argument: {
     code: 'EINVAL',
@@ -140,68 +136,6 @@ export const problems = {
     text: 'buffer {name} is read-only here and cannot be opened for {access}',
     cause: "It was allocated with sharing: 'read-only', or it is frozen: only its exporter may write.",
     remedy: "Begin with 'read', or have the exporter allocate with sharing: 'writable'.",
-  },
-  constraint: {
-    code: 'errno',
-    text: '{device} cannot use {what}: {rule} needs {needed}, got {got}',
-    cause: 'Memory does not suit the DMA constraints of a device, and may not be moved to where it would.',
-    remedy:
-      'Attach every device before the first use, allocate with { movable: true }, or take memory that suits (a contiguous heap).',
-  },
-  noPages: {
-    code: 'ENOMEM',
-    text: 'no physical memory for {bytes} bytes that {rule} allows: needed {needed}, got {got}',
-    cause:
-      'The simulated physical memory has no free pages (or no free run of them) where the constraints want them.',
-    remedy: 'Free buffers, make the contiguous area larger, or use less constrained devices.',
-  },
-  moving: {
-    code: 'EAGAIN',
-    text: 'buffer {name} cannot be entered at once: {why}',
-    cause: 'Its storage is being moved or has not been allocated yet, and a call that never waits was used.',
-    remedy: 'Use the form that returns a promise.',
-  },
-  moveTimeout: {
-    code: 'EBUSY',
-    text: 'buffer {name} could not be moved within {milliseconds} ms: {who}',
-    cause: 'Somebody is inside a bracket, has the buffer mapped for a device, or does not read its messages.',
-    remedy: 'End brackets and unmap tables soon; give more moveTimeout; or allocate with { evict: true }.',
-  },
-  lateAttach: {
-    code: 'EBUSY',
-    text: '{device} attaches too late to buffer {name}, which was placed already: {rule} needs {needed}, got {got}',
-    cause: "The exporter's policy is lateAttach: 'busy'.",
-    remedy: 'Attach every device before the first map or CPU access, or make a new buffer.',
-  },
-  evicted: {
-    code: 'ERR_DMABUF_EVICTED',
-    text: 'buffer {name} was moved without this holder, which did not leave its bracket in time',
-    cause: 'The exporter moved it with { evict: true }; the memory here is the old one, cut off.',
-    remedy: 'Receive the buffer again; keep brackets short.',
-  },
-  notFixed: {
-    code: 'EBUSY',
-    text: 'buffer {name} may still move, so that it has no descriptor to show',
-    cause: 'The storage of a placed buffer changes when it moves.',
-    remedy: 'Call `await buffer.fix()` first; it does not move from then on.',
-  },
-  closedAttachment: {
-    code: 'EBADF',
-    text: 'the attachment of {device} to buffer {name} is detached',
-    cause: 'It was detached, its buffer closed, or its holder is gone.',
-    remedy: 'Attach again.',
-  },
-  exporterGone: {
-    code: 'ENODEV',
-    text: 'the exporter of buffer {name} is gone',
-    cause: 'Its process ended or its connection broke; only it could have done this.',
-    remedy: 'Memory and brackets go on working here; get a new buffer for everything else.',
-  },
-  notDynamic: {
-    code: 'EINVAL',
-    text: '{device} is attached to buffer {name} without moveNotify and cannot {what} it',
-    cause: 'Pinning is for dynamic importers: the others hold a buffer in place by mapping it.',
-    remedy: 'Attach with { moveNotify }, or map.',
   },
   notFreezable: {
     code: 'EPERM',
@@ -348,71 +282,10 @@ export const problems = {
     cause: 'close() was called.',
     remedy: 'Accept only while the server is open.',
   },
-  vmemHeap: {
-    code: 'EINVAL',
-    text: '{bytes} bytes cannot be exported where they are: {why}',
-    cause:
-      'Only memory in whole pages of its own can be shared without what lies beside it, and without what comes to lie there when it is freed. Small and pooled Buffers (Buffer.from, Buffer.allocUnsafe) have no such pages, nor have blocks that malloc takes from its heap.',
-    remedy:
-      'Use vmemexp.allocate(), a resizable ArrayBuffer, or the WebAssembly.Memory itself (not a view of its buffer); or copy the bytes into a buffer of a heap.',
-  },
-  vmemPartial: {
-    code: 'EINVAL',
-    text: '{bytes} bytes cannot be exported: no page of {page} bytes lies in them as a whole',
-    cause: 'Pages that hold other bytes too are never shared, and here nothing is left beside them.',
-    remedy: 'Export more of the block, or align what you export to pages; vmemexp.allocate() does.',
-  },
-  vmemMixed: {
-    code: 'EFAULT',
-    text: '{bytes} bytes cannot be exported: they {what}',
-    cause:
-      'A range is exported only when all of it is plain private memory, or all of it the same shared file.',
-    remedy: 'Export each part for itself, or copy the bytes into vmemexp.allocate() memory.',
-  },
-  vmemFile: {
-    code: 'EINVAL',
-    text: '{bytes} bytes lie in a mapped file that cannot be shared: {found}',
-    cause:
-      'Memory of a mapping is shared by its file, which must be a memfd, a file in tmpfs or hugetlbfs, or a dma-buf; this process must have a descriptor of it, or the privilege to open /proc/self/map_files.',
-    remedy: 'Keep the descriptor open that was mapped, or copy the bytes into vmemexp.allocate() memory.',
-  },
-  vmemOverlap: {
-    code: 'EBUSY',
-    text: '{bytes} bytes overlap an export of {others} bytes and go beyond it',
-    cause: 'One page cannot lie in two files. The same range, or a part of it, can be exported again.',
-    remedy: 'Export the larger range first, or close the other export.',
-  },
-  vmemWritable: {
-    code: 'EPERM',
-    text: "{bytes} bytes cannot be exported with sharing: 'read-only', because others can write them already",
-    cause: "The memory was exported, or mapped from a file, with sharing: 'writable' before.",
-    remedy: "Close that export first, or make it with sharing: 'read-only'.",
-  },
-  vmemThread: {
-    code: 'EBUSY',
-    text: '{bytes} bytes are exported by another thread of this process already',
-    cause: 'The pages belong to that export and are private again when it ends.',
-    remedy: 'Have that thread send the buffer, or close it first.',
-  },
-  vmemTransfer: {
-    code: 'EBUSY',
-    text: 'an exported block of {bytes} bytes cannot be transferred with another length',
-    cause: 'Its pages would be cut off, or copied elsewhere, under the importers.',
-    remedy: 'Transfer it as a whole, or close the export first.',
-  },
-  vmemLock: {
-    code: 'errno',
-    text: 'locking {bytes} bytes into memory failed; RLIMIT_MEMLOCK is {limit}',
-    cause: 'The locked memory of a process is limited (EPERM: the limit is 0), unless it has CAP_IPC_LOCK.',
-    remedy:
-      'Raise the limit (ulimit -l in KiB, LimitMEMLOCK= of systemd, --ulimit memlock= of containers), or export with { lock: false }: the pages may then be swapped.',
-  },
-  vmemHandler: {
-    code: 'EBUSY',
-    text: 'memory cannot be exported while another handler for SIGSEGV stands before that of dmabuf',
-    cause: 'Threads that store into the memory during its export wait in that handler, or would die.',
-    remedy: "Take process.on('SIGSEGV') and other crash handlers in before the first export.",
-  },
+  ...deviceProblems,
+  ...drmProblems,
+  ...imageProblems,
+  ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
 export type ProblemName = keyof typeof problems

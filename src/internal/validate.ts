@@ -31,6 +31,12 @@ export function integer(what: string, value: unknown, least: number, most = Numb
   return expected(what, `an integer ${range}`, value)
 }
 
+/** As {@link integer}, for addresses and masks: a bigint in [least, most]. */
+export function bigInteger(what: string, value: unknown, least: bigint, most: bigint): bigint {
+  if (typeof value === 'bigint' && value >= least && value <= most) return value
+  return expected(what, `a bigint from ${least}n to ${most}n`, value)
+}
+
 export function boolean(what: string, value: unknown): boolean {
   return typeof value === 'boolean' ? value : expected(what, 'a boolean', value)
 }
@@ -61,6 +67,21 @@ export function abortSignal(what: string, value: unknown): AbortSignal | undefin
 
 export function bytes(what: string, value: unknown): Uint8Array {
   return value instanceof Uint8Array ? value : expected(what, 'a Uint8Array', value)
+}
+
+/** An object that this library made. */
+export function instance<T>(
+  what: string,
+  value: unknown,
+  of: { new (...args: never[]): T; name: string },
+): T {
+  return value instanceof of ? value : expected(what, `a ${of.name}`, value)
+}
+
+/** An array; `each` checks an element and passes it on. */
+export function list<T>(what: string, value: unknown, each: (what: string, element: unknown) => T): T[] {
+  if (!Array.isArray(value)) return expected(what, 'an array', value)
+  return Array.from(value, (element: unknown, i) => each(`${what}[${i}]`, element))
 }
 
 /** An options object whose every key is known: a misspelled option is an error. */

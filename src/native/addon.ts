@@ -60,6 +60,10 @@ export interface Addon {
   memfdCreate(name: string, hugePageShift: number): number
   /** `ftruncate`, then `fallocate` of every byte, so that a lack of memory shows here (`-ENOSPC`) and not as SIGBUS. */
   allocate(fd: number, byteLength: number): number
+  /** `ftruncate` alone: what is added is a hole, whose pages come with the first store or {@link reserve}. */
+  truncate(fd: number, byteLength: number): number
+  /** `fallocate` of a range: no byte of it is a hole afterwards. Pages that are there keep their contents. */
+  reserve(fd: number, offset: number, byteLength: number): number
   addSeals(fd: number, seals: number): number
   getSeals(fd: number): number
   /**
@@ -173,6 +177,20 @@ export interface Addon {
    * not, or a negative errno (`-EFAULT` when the storage was truncated under us).
    */
   copyOut(mapping: Mapping, offset: number, target: Uint8Array, sequence: readonly SequenceWord[]): number
+
+  // ---- copying storage --------------------------------------------------------------------------------
+  /**
+   * `pwrite(2)` of `length` bytes from `offset` of `mapping` into a file, all of them: 0 or a negative errno, after
+   * which a part may be written. Pages that the file does not have yet are allocated and filled in one go, without
+   * being zeroed first. `-ENOSPC` when memory lacks, `-EFAULT` when the source was truncated under us, `-EPERM` when a
+   * seal forbids to write, `-EINVAL` for a file of huge pages, which has no `write`.
+   */
+  copyToFile(mapping: Mapping, offset: number, length: number, fd: number, fdOffset: number): number
+  /**
+   * `memmove` between mappings, for storage that no descriptor can write (`F_SEAL_FUTURE_WRITE`, huge pages): 0,
+   * `-EACCES` when `to` is read-only, `-EFAULT` when either was truncated, now or ever.
+   */
+  copyMapping(from: Mapping, fromOffset: number, to: Mapping, toOffset: number, length: number): number
 }
 
 /** One writer's sequence word: odd while it writes. */
@@ -198,6 +216,15 @@ export interface Mapping {
    * them, and a guard is left behind. 0, or `-EBUSY` when the memory was transferred away.
    */
   relocate(): number
+  /**
+   * Puts the pages of `other` (its prefaulted ones with them) at the addresses of this mapping, in one step of
+   * `mremap(2)`: a view that JavaScript holds stays valid where it is and shows the other storage, and no thread sees a
+   * gap. `other` is closed afterwards and this one is not {@link faulted} any more. Private copies of the old pages are
+   * gone. On failure both are as before: `-EINVAL` when kind, length, page size or the place in the first page differ,
+   * `-EBADF` when one is closed, `-EBUSY` when this one's memory was transferred away or `other` has a view that is not
+   * freed yet, `-EFAULT` when `other` was truncated, `-ENOMEM` when the kernel has no room for one more mapping.
+   */
+  takeOver(other: Mapping): number
   /** A second mapping of a range of the same pages, with the same rights (also where a seal forbids new ones). */
   duplicate(offset: number, byteLength: number): Mapping | number
   /** Drops the private copies of pages that were stored into (kind `private`), so that they show the file again. */
@@ -297,4 +324,4 @@ export const READABLE = 1
 export const WRITABLE = 2
 export const DISCONNECT = 4
 
-export const ABI = 1
+export const ABI = 2

@@ -12,7 +12,7 @@ export function storageReplaced(core: BufferCore): void {
   const published = exporterPort().published(core)
   if (published === undefined) return
   published.readers.clear()
-  published.state.setStorage(published.record, core)
+  published.state.setStorage(published.record, core.storage, core.generation)
 }
 
 const nobody: ReadonlySet<Reader> = new Set()

@@ -1,4 +1,5 @@
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import type { Storage } from '../dmabuf/storage.ts'
 import {
   PAGE_VERSION,
   RECORD_WORDS,
@@ -83,21 +84,21 @@ export class StateSegment {
     words[base + StateRecord.flags] = flags
     // A buffer may leave while it is being written: the end of that bracket turns the word to even.
     words[base + StateRecord.writeSequence] = core.openWriteBrackets > 0 ? 1 : 0
-    this.setStorage(record, core)
+    if (core.generation > 0) this.setStorage(record, core.storage, core.generation)
     return record
   }
 
-  /** Names the storage of the next generation; the generation is written last. */
-  setStorage(record: number, core: BufferCore): void {
-    const facts = inspect(core.storage.fd, true)
-    if (typeof facts === 'number') throw new Error(`the storage of ${core.name} is gone`)
+  /** Names the storage of this generation; the generation is written last. */
+  setStorage(record: number, storage: Storage, generation: number): void {
+    const facts = inspect(storage.fd, true)
+    if (typeof facts === 'number') throw new Error(`storage ${storage.fd} is gone`)
     const base = StateSegment.base(record)
     const { words } = this
     words[base + StateRecord.storageDeviceLow] = facts.deviceLow
     words[base + StateRecord.storageDeviceHigh] = facts.deviceHigh
     words[base + StateRecord.storageInodeLow] = facts.inodeLow
     words[base + StateRecord.storageInodeHigh] = facts.inodeHigh
-    Atomics.add(words, base + StateRecord.generation, 1)
+    Atomics.store(words, base + StateRecord.generation, generation)
   }
 
   remove(record: number): void {

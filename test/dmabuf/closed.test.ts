@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { Device } from '../../src/dma.ts'
 import { bufinfo, CpuAccess, DmaBuf, MappedRange, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { codeOf } from '../support/fails.ts'
@@ -22,6 +23,8 @@ const refused: Record<string, (buffer: DmaBuf) => unknown> = {
   withCpuAccess: (buffer) => buffer.withCpuAccess('read', () => expect.unreachable()),
   withCpuAccessSync: (buffer) => buffer.withCpuAccessSync('read', () => expect.unreachable()),
   map: (buffer) => buffer.map(),
+  attach: (buffer) => buffer.attach(new Device('display')),
+  fix: (buffer) => buffer.fix(),
   freeze: (buffer) => buffer.freeze(),
   refresh: (buffer) => buffer.refresh(),
   revoke: (buffer) => buffer.revoke(),

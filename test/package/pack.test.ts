@@ -18,6 +18,10 @@ test('the package holds the library, its binaries, the sources of the addon and 
     expect.arrayContaining([
       'dist/index.js',
       'dist/index.d.ts',
+      'dist/dma.js',
+      'dist/dma.d.ts',
+      'dist/drm.js',
+      'dist/drm.d.ts',
       `prebuilds/linux-${process.arch}/dmabuf.glibc.node`,
       'native/binding.gyp',
       'LICENSE',
@@ -52,6 +56,15 @@ test('the package is not larger than it should be', async () => {
 
 test.each([
   ['ESM import', ['--input-type=module', '-e', "import { SystemHeap } from 'dmabuf'; new SystemHeap()"]],
+  [
+    'ESM import of its devices',
+    ['--input-type=module', '-e', "import { Device } from 'dmabuf/dma'; new Device('camera')"],
+  ],
+  [
+    'ESM import of its graphics device',
+    ['--input-type=module', '-e', "import { DrmDevice } from 'dmabuf/drm'; new DrmDevice('card0').open()"],
+  ],
+  ['require() of its devices', ['-e', "const { Device } = require('dmabuf/dma'); new Device('camera')"]],
   [
     'require(), so no module awaits at its top',
     ['-e', "const { SystemHeap } = require('dmabuf'); new SystemHeap()"],

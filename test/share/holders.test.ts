@@ -52,7 +52,7 @@ test('a holder registers, and bufinfo shows it with its open brackets', async ()
   const uid = process.getuid?.()
   const gid = process.getgid?.()
   expect(holdersOf(buffer)).toEqual([
-    { pid: puppet.child.pid, uid, gid, openBrackets: 2, openWriteBrackets: 1 },
+    { pid: puppet.child.pid, uid, gid, openBrackets: 2, openWriteBrackets: 1, generation: 1 },
   ])
   await puppet.ask('end')
   expect(holdersOf(buffer)[0]?.openBrackets).toBe(0)

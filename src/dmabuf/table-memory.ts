@@ -1,0 +1,47 @@
+import type { TableMemory as DeviceMemory } from '../dma/sg-table.ts'
+import { problem } from '../internal/errors.ts'
+import type { BufferCore } from './buffer-core.ts'
+import { fitsView, mapStorage } from './map-storage.ts'
+import { pagesOf } from './views.ts'
+
+/** The bytes of a buffer as a device reaches them through one of its tables. */
+export class TableMemory implements DeviceMemory {
+  readonly #core: BufferCore
+  /** Of a dynamic importer's table: the storage that it was made for, and the only one it may touch. */
+  readonly #generation: number | undefined
+
+  constructor(core: BufferCore, generation: number | undefined) {
+    this.#core = core
+    this.#generation = generation
+  }
+
+  access(kind: 'read' | 'write', offset: number, length: number, use: (bytes: Uint8Array) => void): void {
+    const core = this.#core
+    if (core.isRevoked) throw problem('revoked', { name: core.name })
+    // The map holds the buffer in its place.
+    if (this.#generation === undefined) return this.#use(offset, length, use)
+    // Nothing does: for a moment the device counts as a CPU access, which every move waits for.
+    const writes = kind === 'write'
+    if (!core.enter(writes)) throw problem('stale', { name: core.name })
+    try {
+      if (core.generation !== this.#generation) throw problem('stale', { name: core.name })
+      this.#use(offset, length, use)
+    } finally {
+      core.lower(writes)
+    }
+  }
+
+  #use(offset: number, length: number, use: (bytes: Uint8Array) => void): void {
+    const core = this.#core
+    if (fitsView(core.storage.byteLength)) {
+      use(pagesOf(core.mapping, core.name).subarray(offset, offset + length))
+      return
+    }
+    const mapping = mapStorage(core.storage, offset, length, core.name)
+    try {
+      use(pagesOf(mapping, core.name))
+    } finally {
+      mapping.close()
+    }
+  }
+}

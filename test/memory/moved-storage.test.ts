@@ -1,0 +1,118 @@
+import { fstatSync, ftruncateSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { createMemfd } from '../../src/memory/memfd.ts'
+import {
+  createMovedStorage,
+  dropMovedStorage,
+  fillMovedStorage,
+  type MovedStorage,
+  populateMovedStorage,
+  prepareMovedStorage,
+} from '../../src/memory/moved-storage.ts'
+import { READ_ONLY_SEALS, WRITABLE_SEALS } from '../../src/memory/seals.ts'
+import { MapKind, type Mapping } from '../../src/native/addon.ts'
+import { addon } from '../../src/native/load.ts'
+import { useCensus } from '../support/census.ts'
+
+useCensus()
+
+function mapped(fd: number, byteLength: number, kind: MapKind = MapKind.shared): Mapping {
+  const mapping = addon().map(fd, 0, byteLength, kind)
+  if (typeof mapping === 'number') throw new Error(`map: ${mapping}`)
+  return mapping
+}
+
+function bytesOf(mapping: Mapping): Uint8Array {
+  const view = mapping.view()
+  if (typeof view === 'number') throw new Error(`view: ${view}`)
+  return new Uint8Array(view)
+}
+
+const seals = { writable: WRITABLE_SEALS, 'read-only': READ_ONLY_SEALS } as const
+
+/** Storage to be moved, whose bytes tell their place. */
+function oldStorage(byteLength: number, sharing?: keyof typeof seals) {
+  const fd = createMemfd('old', byteLength)
+  const from = mapped(fd, byteLength)
+  if (sharing !== undefined) expect(addon().addSeals(fd, seals[sharing])).toBe(0)
+  const bytes = bytesOf(from)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = i % 251
+  return {
+    fd,
+    from,
+    bytes,
+    [Symbol.dispose]() {
+      from.close()
+      addon().close(fd)
+    },
+  }
+}
+
+function held({ fd }: MovedStorage): number {
+  return fstatSync(fd).blocks * 512
+}
+
+const makers = { fresh: createMovedStorage, prepared: prepareMovedStorage }
+const sizes = [1, 4096, 10_001, 3 << 20]
+
+for (const sharing of ['writable', 'read-only'] as const) {
+  for (const [kind, make] of Object.entries(makers)) {
+    test(`${kind} ${sharing} storage is sealed before it is filled, and has every page afterwards`, () => {
+      for (const size of sizes) {
+        using source = oldStorage(size, sharing)
+        const moved = make('x', size, source.fd)
+        const whole = Math.ceil(size / 4096) * 4096
+        expect([fstatSync(moved.fd).size, held(moved)]).toEqual([whole, kind === 'fresh' ? 0 : whole])
+        expect(addon().getSeals(moved.fd) & 0x1f).toBe(seals[sharing])
+        fillMovedStorage(source.from, moved, 'x')
+        expect(held(moved)).toBe(whole)
+        const copy = mapped(moved.fd, size, MapKind.sharedReadOnly)
+        expect(Buffer.compare(bytesOf(copy), source.bytes)).toBe(0)
+        copy.close()
+        dropMovedStorage(moved)
+      }
+    })
+  }
+
+  test(`a view that was held before shows the ${sharing} storage that its mapping takes over`, () => {
+    using source = oldStorage(1 << 20, sharing)
+    const moved = prepareMovedStorage('x', 1 << 20, source.fd)
+    fillMovedStorage(source.from, moved, 'x')
+    expect(source.from.takeOver(moved.mapping!)).toBe(0)
+    source.bytes[5] = 77
+    const other = mapped(moved.fd, 1 << 20, MapKind.sharedReadOnly)
+    expect([...bytesOf(other).subarray(4, 7)]).toEqual([4, 77, 6])
+    other.close()
+    dropMovedStorage(moved)
+  })
+}
+
+test('storage can be filled by others once its pages are taken', () => {
+  using source = oldStorage(10_000, 'writable')
+  const moved = createMovedStorage('x', 10_000, source.fd)
+  populateMovedStorage(moved, 10_000)
+  expect(held(moved)).toBe(12_288)
+  dropMovedStorage(moved)
+})
+
+test('storage that was truncated is not copied', () => {
+  for (const make of Object.values(makers)) {
+    using source = oldStorage(1 << 16)
+    ftruncateSync(source.fd, 4096)
+    const moved = make('x', 1 << 16, source.fd)
+    expect(() => fillMovedStorage(source.from, moved, 'frame')).toThrow(
+      expect.objectContaining({
+        code: 'ENODEV',
+        message: expect.stringContaining('buffer frame was truncated'),
+      }),
+    )
+    dropMovedStorage(moved)
+  }
+})
+
+test('more than there can be is an error, and nothing is left of the try', () => {
+  using source = oldStorage(4096)
+  for (const make of Object.values(makers)) {
+    expect(() => make('x', 2 ** 50, source.fd)).toThrow(expect.objectContaining({ code: 'EDQUOT' }))
+  }
+})
