@@ -73,6 +73,7 @@ function fileKey(fd: number): string {
 
 function share(vmem: Vmem, fd: number, bytes: number): void {
   const result = vmem.share(fd)
+  if (result === -errno.EBUSY) throw problem('vmemThread', { bytes })
   if (result === -errno.EDEADLK) throw problem('vmemHandler', {})
   checked(result, 'mmap', `exchanging the pages of ${bytes} bytes`)
 }
