@@ -236,6 +236,8 @@ export class Placement implements Entry, AttachmentHost {
   moveTo(source: PageSource, signal?: AbortSignal): Promise<void> {
     return this.#turn.take(signal, 'moveTo', async () => {
       if (this.#source === source) return
+      // Somebody may have asked for its descriptor while this waited for its turn.
+      if (this.#fixed) throw problem('stays', { name: this.core.name })
       await this.#changeSource(source, undefined, signal)
     })
   }
