@@ -18,7 +18,7 @@ const heap = new SystemHeap()
 function takeOver(size: number): number {
   using buffer = heap.allocateSync(size, { prefault: true })
   const mapping = addon().map(buffer.fd, 0, size, MapKind.shared)
-  const next = prepareMovedStorage('', size, buffer.fd)
+  const next = prepareMovedStorage('', size, 'writable')
   if (typeof mapping === 'number' || next.mapping === undefined) throw new Error('no mapping')
   mapping.populate(true)
   mapping.view()

@@ -90,6 +90,8 @@ export class BufferCore {
   shared: SharedState | undefined
   /** Counts the storages that the buffer has had; 0 while a placed one has none. */
   generation = 1
+  /** Its storage is being exchanged: whoever comes to have the buffer now gets the next one. */
+  inMove = false
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
@@ -273,11 +275,13 @@ export class BufferCore {
   /** A bracket, if it can be entered at once; the entry says when not. */
   enter(writes: boolean): boolean {
     this.raise(writes)
-    // B2: one that is inside another excludes moves already, and must not look at the flag.
-    if (this.entry === undefined || this.openBrackets > 1) return true
+    const { entry } = this
+    if (entry === undefined) return true
     let admitted = false
     try {
-      admitted = this.entry.admit()
+      if (entry.lost !== undefined) throw entry.lost
+      // B2: one that is inside another excludes moves already, and must not look at the flag.
+      admitted = this.openBrackets > 1 || entry.admit()
     } finally {
       if (!admitted) this.lower(writes)
     }

@@ -117,6 +117,8 @@ export class DrmClient implements Disposable {
       problem('mapOffset', { device: state.device.name, offset: at, why }, { result })
     if (object === undefined) throw refuse('no buffer begins there', -errno.EINVAL)
     if (!state.has(object)) throw refuse('this client has no handle for it', -errno.EACCES)
+    // A mapping would be private: nobody would see what is drawn.
+    if (!object.core.storage.writable) throw refuse('the buffer is frozen', -errno.EACCES)
     const bytes = integer('length', length ?? object.byteLength, 1)
     if (bytes > object.byteLength)
       throw refuse(`${bytes} bytes are more than its ${object.byteLength}`, -errno.EINVAL)

@@ -179,6 +179,15 @@ describe('a mapping', () => {
     expect(device.stats().buffers).toBe(0)
   })
 
+  test('of a frozen buffer is refused: nobody would see what is drawn', () => {
+    const { handle } = filled(1)
+    using prime = client.handleToFd(handle)
+    prime.freeze()
+    expect(codeNow(() => client.mapDumb(handle))).toBe('EACCES')
+    using again = client.handleToFd(handle)
+    expect([again.frozen, client.fdToHandle(again)]).toEqual([true, handle])
+  })
+
   test('has no bytes after close, which may come twice', async () => {
     const { handle } = client.createDumb(size)
     const mapped = client.mapDumb(handle)

@@ -56,3 +56,13 @@ test('recorder: an encoder joins in mid-stream, under three policies', async () 
     `migrate: ${done}; 3 buffers, 3 moves, ${3 * 1920 * 1080 * 2} bytes copied`,
   ])
 }, 60_000)
+
+test('eviction: more pictures than memory are all shown as they were drawn', async () => {
+  // Five are there at first; after them each one that is shown was not, and takes the place of another.
+  const moves = 3 * 12 - 5
+  const moved = (2 * moves * 640 * 360 * 4) / 2 ** 20
+  expect(await lines('eviction')).toEqual([
+    '12 pictures in memory for 5: 36 of 36 shown as they were drawn',
+    `${moves} evictions, ${moves} recalls, ${moved} MiB moved`,
+  ])
+}, 60_000)
