@@ -4,6 +4,7 @@ import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { boolean } from '../internal/validate.ts'
 import { refund } from '../memory/budget.ts'
+import { retireStorage } from '../memory/moved-storage.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
@@ -238,9 +239,10 @@ export class BufferCore {
 
   /** New storage with the same contents; views stay valid, at their addresses. Only while no bracket is open. */
   swapStorage(storage: Storage, mapping: Mapping | undefined): void {
-    this.#closeStorage()
+    const old = this.storage
     this.storage = storage
     this.mappings.swap(mapping)
+    retireStorage(old)
   }
 
   #closeStorage(): void {

@@ -85,9 +85,8 @@ export class DrmClient implements Disposable {
     integer('flags', opts.flags ?? 0, 0, 0)
     const { device } = state
     const layout = dumbLayout(opts, device.pitchAlignment, addon().pageSize)
-    const name =
-      opts.name ?? `${device.name} ${opts.width}x${opts.height}x${opts.bpp}`.slice(0, limits.maxNameBytes)
-    const buffer = device.allocate(text('name', name, limits.maxNameBytes), layout.size)
+    const name = text('name', opts.name ?? nameOf(device.name, opts), limits.maxNameBytes)
+    const buffer = device.allocate(name, layout.size)
     return { handle: state.add(buffer), ...layout }
   }
 
@@ -188,6 +187,13 @@ export class DrmClient implements Disposable {
   [Symbol.dispose](): void {
     this.close()
   }
+}
+
+/** `card0 640x480x32`, or without a device whose name is too long for that. */
+function nameOf(device: string, { width, height, bpp }: DumbRequest): string {
+  const sizes = `${width}x${height}x${bpp}`
+  const full = `${device} ${sizes}`
+  return Buffer.byteLength(full) <= limits.maxNameBytes ? full : sizes
 }
 
 function handleArgument(handle: number): number {

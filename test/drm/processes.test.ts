@@ -1,49 +1,13 @@
-import { once } from 'node:events'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type DrmClient, DrmDevice } from '../../src/drm.ts'
-import { type Channel, type DmaBuf, forkWithChannel, type JsonLike, SystemHeap } from '../../src/index.ts'
+import { type DmaBuf, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
+import { DrmProcess } from '../support/drm-process.ts'
 import { codeNow } from '../support/fails.ts'
 import { until } from '../support/until.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
 
 const size = { width: 64, height: 64, bpp: 32 }
-const module = new URL('../children/drm.ts', import.meta.url)
-
-/** The process of test/children/drm.ts. */
-class Other implements AsyncDisposable {
-  readonly channel: Channel
-  readonly #exit: Promise<unknown>
-  readonly #kill: () => void
-
-  constructor() {
-    const { child, channel } = forkWithChannel(module, [], { execArgv: ['--import', 'tsx'] })
-    child.channel?.unref()
-    this.channel = channel
-    this.#exit = once(child, 'exit')
-    this.#kill = () => child.kill('SIGKILL')
-  }
-
-  async ask(
-    action: string,
-    values: { readonly [key: string]: JsonLike } = {},
-    buffers: readonly DmaBuf[] = [],
-  ) {
-    await this.channel.send({ do: action, ...values }, buffers)
-    const { message, buffers: got } = await this.channel.receive()
-    return { answer: message as { readonly [key: string]: JsonLike }, buffers: got }
-  }
-
-  async kill(): Promise<void> {
-    this.#kill()
-    await this.#exit
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.channel.close({ signal: AbortSignal.timeout(10_000) })
-    await this.#exit
-  }
-}
 
 let device: DrmDevice
 let client: DrmClient
@@ -66,7 +30,7 @@ function first(buffer: DmaBuf | undefined): number | undefined {
 }
 
 test('a buffer that was exported here, imported and exported there, is here the handle that it was', async () => {
-  await using other = new Other()
+  await using other = new DrmProcess()
   const prime = client.handleToFd(handle, { access: 'read-write' })
   const imported = await other.ask('import', {}, [prime])
   expect(imported.answer).toMatchObject({ handles: [1] })
@@ -79,7 +43,7 @@ test('a buffer that was exported here, imported and exported there, is here the 
 
 test('what comes twice has the same handle there, also by a second wrapper', async () => {
   // DR-50
-  await using other = new Other()
+  await using other = new DrmProcess()
   using prime = client.handleToFd(handle)
   using again = client.handleToFd(handle)
   expect((await other.ask('import', {}, [prime, again])).answer).toMatchObject({ handles: [1, 1] })
@@ -90,7 +54,7 @@ test('what comes twice has the same handle there, also by a second wrapper', asy
 
 test('a buffer that is exported for reading cannot be written there, and the drawing here shows there', async () => {
   // DR-12, DR-13
-  await using other = new Other()
+  await using other = new DrmProcess()
   using prime = client.handleToFd(handle)
   await other.ask('import', {}, [prime])
   expect((await other.ask('write', { handle: 1, value: 1 })).answer).toMatchObject({ code: 'EACCES' })
@@ -100,7 +64,7 @@ test('a buffer that is exported for reading cannot be written there, and the dra
 })
 
 test('a buffer that is exported for writing is written there, and that shows in the dumb mapping here', async () => {
-  await using other = new Other()
+  await using other = new DrmProcess()
   using prime = client.handleToFd(handle, { access: 'read-write' })
   using mapped = client.mapDumb(handle)
   await other.ask('import', {}, [prime])
@@ -110,7 +74,7 @@ test('a buffer that is exported for writing is written there, and that shows in 
 
 test('a buffer lives as long as the other process has its handle', async () => {
   // DR-34
-  const other = new Other()
+  const other = new DrmProcess()
   const prime = client.handleToFd(handle)
   await other.ask('import', {}, [prime])
   prime.close()
@@ -122,7 +86,7 @@ test('a buffer lives as long as the other process has its handle', async () => {
 })
 
 test('a buffer of a process that was killed lives as long as its handle here', async () => {
-  const other = new Other()
+  const other = new DrmProcess()
   const { answer } = await other.ask('create', { fill: 13 })
   const exported = await other.ask('export', { handle: answer['handle'] as number })
   const buffer = exported.buffers[0] as DmaBuf
@@ -139,7 +103,7 @@ test('a buffer of a process that was killed lives as long as its handle here', a
 })
 
 test('a process that is killed with our buffers imported leaves nothing behind', async () => {
-  const other = new Other()
+  const other = new DrmProcess()
   using foreign = new SystemHeap().allocateSync(4096)
   const prime = client.handleToFd(handle, { access: 'read-write' })
   await other.ask('import', {}, [prime, foreign])
@@ -152,13 +116,13 @@ test('a process that is killed with our buffers imported leaves nothing behind',
 })
 
 test('an import that the other process dies under fails, or is there to be closed', async () => {
-  const other = new Other()
+  const other = new DrmProcess()
   await other.ask('create', { fill: 1 })
   const exported = await other.ask('export', { handle: 1, access: 'read-write' })
   const buffer = exported.buffers[0] as DmaBuf
-  const imported = client.fdToHandle(buffer)
+  const imported = settled(async () => client.closeHandle(await client.fdToHandle(buffer)))
   await other.kill()
-  const code = await settled(async () => client.closeHandle(await imported))
+  const code = await imported
   expect([undefined, 'ENODEV']).toContain(code)
   expect(client.handles).toBe(1)
   buffer.close()
