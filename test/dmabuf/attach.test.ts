@@ -80,6 +80,15 @@ test('a bracket has ended although the exporter throws at its end', () => {
   buffer.close()
 })
 
+test('closing a buffer ends its open brackets towards the exporter too, with all of its bytes', () => {
+  const { buffer, calls } = tracing()
+  buffer.beginCpuAccessSync('write', { offset: 16, length: 32 })
+  buffer.beginCpuAccessSync('read')
+  buffer.close()
+  const begun = ['begin write 16 32', 'begin read 0 8192']
+  expect(calls).toEqual([...begun, 'end read-write 0 8192', 'end read 0 8192', 'release'])
+})
+
 test('an exporter that refuses a device is heard, and nothing is attached', async () => {
   const refusing = new Error('not this one')
   const { buffer, calls } = tracing({
