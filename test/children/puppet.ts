@@ -27,6 +27,7 @@ const attachments: Attachment[] = []
 const tables: SgTable[] = []
 let notified = 0
 let busy = false
+let work = Promise.resolve()
 let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
@@ -106,7 +107,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** Moves its buffer again and again, until it is told to rest. */
   roam: () => {
     busy = true
-    void (async () => {
+    work = (async () => {
       while (busy) {
         // Whoever is inside for too long: it is tried again.
         await shift(first()).then(
@@ -122,7 +123,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   toil: (order) => {
     busy = true
     const word = Number(order['word'])
-    void (async () => {
+    work = (async () => {
       for (; busy; moves++) {
         await first().withCpuAccess('write', (cpu) => {
           const words = new Uint32Array(cpu.bytes.buffer, cpu.bytes.byteOffset)
@@ -136,7 +137,8 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** How often it has moved, or counted. */
   rest: async () => {
     busy = false
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    // The last round counts: it may still be waiting for its bracket.
+    await work
     return [{ moves }]
   },
   words: async () => {
