@@ -45,6 +45,7 @@ export class Lease {
     const core = this.#core
     if (core === undefined) return
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
+    if (this.open > 0) core.coherence?.abandon(this)
     while (this.#writers > 0) this.lower(true)
     while (this.#readers > 0) this.lower(false)
     this.#core = undefined

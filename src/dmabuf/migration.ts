@@ -70,6 +70,8 @@ export class Migration {
   prepare(): void {
     const { core, policy } = this.#placement
     if (!policy.prepareMove || this.#spare !== undefined || core.destroyed || core.entry === undefined) return
+    // Of those more than the buffer moves: what is mapped for its views is not all.
+    if (core.storage.coherency === 'non-coherent') return
     const { byteLength, fd } = core.storage
     try {
       this.#spare = prepareMovedStorage(core.name, byteLength, fd)
@@ -128,7 +130,7 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, old.fd)
+    const moved = this.#spare ?? createMovedStorage(name, core.coherence?.fileBytes ?? old.byteLength, old.fd)
     this.#spare = undefined
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
     let begun = false
@@ -184,8 +186,10 @@ export class Migration {
   async #copy(moved: MovedStorage): Promise<void> {
     const { core } = this.#placement
     const { ops } = core
-    const mapped = core.mappings.present
-    const from = mapped ?? mapStorage(core.storage, 0, core.storage.byteLength, core.name)
+    const bytes = core.coherence?.fileBytes ?? core.storage.byteLength
+    const present = core.mappings.present
+    const mapped = present?.byteLength === bytes ? present : undefined
+    const from = mapped ?? mapStorage(core.storage, 0, bytes, core.name)
     try {
       if (ops?.move === undefined) fillMovedStorage(from, moved, core.name)
       else await this.#moveByExporter(from, moved, (source, target) => ops.move?.(source, target))

@@ -1,5 +1,7 @@
 import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
-import { Slot } from '../dmabuf/words.ts'
+import { coherenceFor } from '../dmabuf/coherence-for.ts'
+import { coherencyOf } from '../dmabuf/coherency-flags.ts'
+import { Slot, StateRecord } from '../dmabuf/words.ts'
 import { addon } from '../native/load.ts'
 import type { HolderSlot } from './holder-pages.ts'
 import { park, unpark } from './parking.ts'
@@ -44,9 +46,10 @@ export class HeldBuffer implements SharedState, BufferName {
     core.moveSlot(this.#slot.words, this.#slot.base)
     this.generation = generation
     core.shared = this
+    core.coherence = coherenceFor(core, coherencyOf(this.words[this.base + StateRecord.flags] ?? 0))
     core.forgetInterrupted()
     core.onUnused = () => this.#unused()
-    core.onUnwrapped = () => (core.recycled ? core.mappings.relocate() : core.unmap())
+    core.onUnwrapped = () => (core.recycled ? core.relocate() : core.unmap())
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)

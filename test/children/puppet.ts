@@ -18,6 +18,13 @@ const open: CpuAccess[] = []
 const channels: Channel[] = []
 const heap = new SystemHeap()
 
+let bareView: Uint8Array | undefined
+
+function bare(): Uint8Array {
+  bareView ??= first().withCpuAccessSync('read', (cpu) => cpu.bytes)
+  return bareView
+}
+
 type Order = { readonly [key: string]: JsonLike }
 type Answer = readonly [answer: { [key: string]: JsonLike }, buffers?: readonly DmaBuf[]]
 
@@ -59,6 +66,13 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     open.push(cpu)
     return [{ interrupted: cpu.interrupted }]
   },
+  /** Looks, or stores, without any bracket: through the view of the first one ever. */
+  peek: (order) => [{ value: bare()[Number(order['at'])] ?? -1 }],
+  poke: (order) => {
+    bare()[Number(order['at'])] = Number(order['value'])
+    return [{}]
+  },
+  coherency: () => [{ coherency: first().coherency, zeroCopy: first().zeroCopy }],
   end: () => {
     for (const cpu of open.splice(0)) cpu.end()
     return [{}]

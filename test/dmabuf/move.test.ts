@@ -308,6 +308,7 @@ test('an exporter may move the contents its own way', async () => {
       allocateStorage({
         ...{ byteLength: SIZE, name: 'frame', sharing: 'writable' },
         ...{ prefault: false, hugePages: undefined },
+        ...{ coherency: 'coherent', lineSize: 64, seed: undefined },
       }),
   })
   using buffer = wrap(core)
