@@ -36,12 +36,17 @@ export class TableMemory implements DeviceMemory {
     }
   }
 
+  /** Told of after it was done: what the caches did before comes before. */
   #use(kind: 'read' | 'write', offset: number, length: number, use: (bytes: Uint8Array) => void): void {
+    this.#move(kind, offset, length, use)
+    if (!diagnostics.dma.hasSubscribers) return
+    const { id, name } = this.#core
+    diagnostics.dma.publish({ id, name, device: this.#device.name, kind, offset, length })
+  }
+
+  #move(kind: 'read' | 'write', offset: number, length: number, use: (bytes: Uint8Array) => void): void {
     const core = this.#core
-    const { name: device, coherent } = this.#device
-    if (diagnostics.dma.hasSubscribers) {
-      diagnostics.dma.publish({ id: core.id, name: core.name, device, kind, offset, length })
-    }
+    const { coherent } = this.#device
     if (core.coherence !== undefined) {
       core.coherence.device(kind, coherent, offset, length, use)
       return

@@ -141,7 +141,8 @@ export class CpuCache {
     if (schedule === undefined) return
     const { header, layout } = this.#memory
     const moment = Atomics.add(header, CacheHeader.moments, 1)
-    const turn = schedule.at(moment, this.#covering(offset, length), layout.lines)
+    const { last: lines } = this.#covering(0, layout.byteLength)
+    const turn = schedule.at(moment, this.#covering(offset, length), lines)
     if (turn === undefined) return
     const ranges: { first: number; last: number }[] = []
     let dirty = 0
