@@ -1,8 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Device, DmaEngine } from '../../src/dma.ts'
+import { wrap } from '../../src/dmabuf/dmabuf.ts'
+import { exporterCore } from '../../src/dmabuf/export.ts'
 import { type DmaBuf, memoryBudget, SystemHeap } from '../../src/index.ts'
+import { WRITABLE_SEALS } from '../../src/memory/seals.ts'
+import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
+import { memfd } from '../support/descriptor.ts'
 import { codeNow, codeOf } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
@@ -160,17 +165,63 @@ test('two processes have one cache between them, and one device past it', async 
   const bytes = buffer.withCpuAccessSync('read', (cpu) => cpu.bytes)
   await mapped(buffer, camera, async (dma, read) => {
     // CPUs are coherent among themselves, without any bracket.
-    await puppet.ask('poke', { at: 0, value: 8 })
+    await puppet.ask('bareStore', { at: 0, value: 8 })
     expect(bytes[0]).toBe(8)
     expect(await read(0)).toBe(0)
     // The other process's bracket knows of the device that is mapped in this one.
     await puppet.ask('fill', { value: 2 })
     expect(await read(0)).toBe(2)
     await dma(0, 7)
-    expect((await puppet.ask('peek', { at: 0 })).message['value']).toBe(2)
+    expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(2)
     await puppet.ask('begin', { access: 'read' })
-    expect((await puppet.ask('peek', { at: 0 })).message['value']).toBe(7)
+    expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(7)
     await puppet.ask('end')
   })
   await puppet.ask('drop')
+})
+
+test('a device of another process has the same cache before it, also when the buffer moves', async () => {
+  await using puppet = ProcessPuppet.start()
+  using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent', movable: true })
+  const bytes = await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(3))
+  await puppet.ask('hold', {}, [buffer])
+  expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(3)
+  await mapped(buffer, camera, async (dma, read) => {
+    expect(await read(0)).toBe(3)
+    await dma(0, 7)
+    expect(bytes[0]).toBe(3)
+  })
+  // The unmapping was told of in the file that both have.
+  expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(7)
+  const dsp = await buffer.attach(new Device('dsp', { coherent: false, maxSegments: 1 }))
+  const table = await dsp.map('bidirectional')
+  expect(table.generation).toBe(2)
+  await new DmaEngine(dsp.device).fill(table, 0, 64, 9)
+  await puppet.ask('begin', { access: 'read' })
+  await puppet.ask('end')
+  expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(9)
+  dsp.detach()
+  await puppet.ask('drop')
+})
+
+test('a file that holds no cache is refused, whatever its exporter says', () => {
+  const fd = memfd(3 * SIZE + 4096, WRITABLE_SEALS)
+  const wrong = (offset: number, size: number) => {
+    const own = addon().duplicate(fd)
+    const coherency = 'non-coherent'
+    const info = { exporterName: 'hostile', ops: { release: () => {} }, fd: own, offset, byteLength: size }
+    const rest = {
+      name: '',
+      kind: 'memfd',
+      sharing: 'writable',
+      writable: true,
+      charged: 0,
+      coherency,
+    } as const
+    using buffer = wrap(exporterCore({ ...info, ...rest }))
+    return codeNow(() => buffer.beginCpuAccessSync('read'))
+  }
+  // No magic word; too small; not at the beginning.
+  expect([wrong(0, SIZE), wrong(0, 4 * SIZE), wrong(4096, 4096)]).toEqual(['EPROTO', 'EPROTO', 'EPROTO'])
+  addon().close(fd)
 })

@@ -22,7 +22,7 @@ describe('a strict buffer', () => {
     using buffer = strict()
     await puppet.ask('hold', {}, [buffer])
     expect((await puppet.ask('coherency')).message).toMatchObject({ coherency: 'strict', zeroCopy: false })
-    const value = async () => (await puppet.ask('peek', { at: 100 })).message['value']
+    const value = async () => (await puppet.ask('bareLook', { at: 100 })).message['value']
     expect(await value()).toBe(0)
     const cpu = buffer.beginCpuAccessSync('write')
     cpu.bytes[100] = 5

@@ -1,3 +1,4 @@
+import { Device } from '../../src/dma.ts'
 import { Channel, connect, type DmaBuf, listen, SystemHeap } from '../../src/index.ts'
 
 /**
@@ -39,6 +40,10 @@ const orders: Record<string, (path: string) => Promise<DmaBuf[]> | DmaBuf[]> = {
     for (const buffer of held.splice(0)) buffer.close()
     return []
   },
+  attach: async () => {
+    for (const buffer of held) await (await buffer.attach(new Device('display'))).map('to-device')
+    return []
+  },
   bracket: () => {
     for (const buffer of held) buffer.beginCpuAccessSync('write')
     return []
@@ -49,10 +54,8 @@ for await (const { message, buffers } of parent) {
   const [order = '', path = ''] = String(message).split(' ')
   held.push(...buffers)
   const answer = (await orders[order]?.(path)) ?? []
-  await parent.send(
-    held.map((buffer) => buffer.withCpuAccessSync('read', ({ bytes }) => bytes[0] ?? -1)),
-    answer,
-  )
+  const seen = held.map((buffer) => buffer.withCpuAccess('read', ({ bytes }) => bytes[0] ?? -1))
+  await parent.send(await Promise.all(seen), answer)
   for (const buffer of answer) buffer.close()
   if (order === 'make-and-exit') process.exit()
 }
