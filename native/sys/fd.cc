@@ -135,12 +135,15 @@ int Lock(int fd) {
   return Retry([&] { return flock(fd, LOCK_EX | LOCK_NB); });
 }
 
-int PollNow(int fd, short events) {
+int PollFor(int fd, short events, int milliseconds) {
   if (fd < 0) return -EBADF;
   struct pollfd entry {
     fd, events, 0
   };
-  int result = Retry([&] { return ::poll(&entry, 1, 0); });
+  // A signal may cut the waiting short: whoever waits in slices does not mind, and nobody waits longer than
+  // asked.
+  int result = ::poll(&entry, 1, milliseconds);
+  if (result < 0) result = errno == EINTR ? 0 : -errno;
   if (result < 0) return result;
   return entry.revents & POLLNVAL ? -EBADF : entry.revents;
 }

@@ -39,7 +39,8 @@ int LinkTarget(int fd, std::string* target);
 int PipeAccess(int fd);
 int SameFile(int a, int b);
 int Lock(int fd);
-int PollNow(int fd, short events);
+/** `milliseconds` 0: without waiting. 0 when they passed. */
+int PollFor(int fd, short events, int milliseconds);
 int DmaBufSync(int fd, uint64_t flags);
 
 }  // namespace sys

@@ -47,6 +47,13 @@ export const limits = Object.freeze({
   maxParkedBuffers: 256,
   /** Milliseconds after which parked storage that did not come again is given up. */
   parkTimeout: 2_000,
+  /** Fences in one message; those of a merged sync file count each. */
+  maxFencesPerMessage: 32,
+  /**
+   * Milliseconds that a fence is waited for whose end was shut by somebody although its signaller seems to live; then it
+   * fails with `EOWNERDEAD`.
+   */
+  spoiledFenceTimeout: 5_000,
   /** Buffers in one pool. */
   maxPoolBuffers: 4096,
   /** Connections waiting to be accepted. */

@@ -2,6 +2,7 @@ import type { Problem } from './problem.ts'
 import { deviceProblems } from './problems-devices.ts'
 import { drmProblems } from './problems-drm.ts'
 import { imageProblems } from './problems-images.ts'
+import { syncProblems } from './problems-sync.ts'
 import { vmemexpProblems } from './problems-vmemexp.ts'
 
 /**
@@ -285,6 +286,7 @@ export const problems = {
   ...deviceProblems,
   ...drmProblems,
   ...imageProblems,
+  ...syncProblems,
   ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 

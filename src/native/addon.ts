@@ -117,6 +117,17 @@ export interface Addon {
   /** `poll(2)` without waiting: the events of `events` (and hang-up, error) that are there now. */
   pollNow(fd: number, events: number): number
 
+  /**
+   * `poll(2)` for at most so many milliseconds, 0 to 50: **blocks the thread**. The events that are there, 0 when none came
+   * (a signal may end the waiting early).
+   */
+  pollFor(fd: number, events: number, milliseconds: number): number
+  /**
+   * When this environment ends, and before its descriptors are closed, a 1 is stored into this 32-bit word of a mapping (kind
+   * `shared`), so that others can tell its end from a peer's mischief. `-EBADF` closed, `-EACCES` read-only, `-EINVAL`.
+   */
+  storeAtEnd(mapping: Mapping, word: number): number
+
   // ---- sockets: AF_UNIX, SOCK_SEQPACKET, non-blocking -------------------------------------------------
   socket(): number
   /** Fills `scratch.descriptors[0..1]`. */

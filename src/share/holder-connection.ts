@@ -5,14 +5,14 @@ import type { DmaBufError } from '../internal/errors.ts'
 import { errno } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { admitLeash, admitSegment } from '../memory/gate.ts'
+import { mapSegment } from '../memory/segment.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { hangups } from '../sync/hangup-watch.ts'
 import { type Credentials, socketCredentials } from '../transport/credentials.ts'
-import { hangups } from './hangup-watch.ts'
 import { type PrivateMessage, PrivateType } from './private-message.ts'
 import { PrivateSocket } from './private-socket.ts'
 import type { Published, RegisteredHolder } from './published.ts'
-import { mapSegment } from './segment.ts'
 
 const POLLIN = 1
 
