@@ -95,6 +95,26 @@ export interface Brackets {
   readonly readAndLook: BracketFigures
 }
 
+/** Microseconds of one operation. */
+export interface Micros {
+  readonly median: number
+  readonly p99: number
+  readonly count: number
+}
+
+/** Moving a buffer of `size` bytes to other storage, in this process alone. */
+export interface Moves {
+  readonly size: number
+  /** Copying as many bytes from one buffer to another. */
+  readonly copy: Micros
+  /** A move into storage that was made ready before. */
+  readonly prepared: Micros
+  /** A move that makes its storage. */
+  readonly fresh: Micros
+  /** The part of a move that exchanges the pages under the views. */
+  readonly takeOver: Micros
+}
+
 /** What a reader needs to judge the figures by. */
 export interface Facts {
   readonly date: string

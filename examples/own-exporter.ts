@@ -1,59 +1,67 @@
-/** An exporter of one's own: buffers over memory that this program gets elsewhere, and gets back at the very end. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+/**
+ * An exporter of one's own: a camera lends its frames, in memory of its own, and gets each one back when nobody has it any
+ * more. A display in another process attaches, maps and reads; the exporter's ops are called here, whoever asks.
+ */
 import { openSync } from 'node:fs'
-import { createInterface } from 'node:readline'
-import { Channel, DmaBuf, forkWithChannel } from 'dmabuf'
+import { Channel, DmaBuf, type ExporterOps, forkWithChannel, SystemHeap } from 'dmabuf'
+import { Device, DmaEngine, presets } from 'dmabuf/dma'
 
-/** Stands for a camera driver, a codec, a library: it hands out sealed memory by descriptor and wants it back. */
-async function camera(): Promise<{ fd: number; requeue(): void }> {
-  const script = `
-import fcntl, os
-fd = os.memfd_create("camera", os.MFD_ALLOW_SEALING)
-os.write(fd, bytes(range(256)) * 16)
-fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-print(fd, flush=True)
-input()`
-  const python = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const [number] = await once(createInterface(python.stdout), 'line')
+const FRAME = 640 * 480
+const LINE = 640
+const say = (what: string) => console.log(`camera: ${what}`)
 
-  return { fd: openSync(`/proc/${python.pid}/fd/${number}`, 'r+'), requeue: () => python.stdin.end('\n') }
+/** A frame in the camera's memory. Its last line stays in a FIFO until somebody is about to look. */
+function capture(giveBack: () => void): DmaBuf {
+  const memory = new SystemHeap().allocateSync(FRAME)
+  memory.withCpuAccessSync('write', ({ bytes }) => bytes.fill(7, 0, FRAME - LINE))
+  const drain = () => memory.withCpuAccessSync('write', ({ bytes }) => bytes.fill(7, FRAME - LINE))
+  const ops: ExporterOps = {
+    // A device that could not be served is refused now, and not at its first map.
+    attach({ deviceName, constraints }) {
+      if (constraints.maxSegments === 1) throw new Error(`no contiguous memory for ${deviceName}`)
+      say(`${deviceName} attached`)
+    },
+    // Before each table: what the device is going to read must be in memory.
+    map({ deviceName }, direction) {
+      drain()
+      say(`mapped ${direction} by ${deviceName}`)
+    },
+    // For each map one, at the latest when the importer has died.
+    unmap: ({ deviceName }) => say(`unmapped by ${deviceName}`),
+    detach: ({ deviceName }) => say(`${deviceName} detached`),
+    // CPU access of this process; that of others asks nobody.
+    beginCpuAccess: drain,
+    endCpuAccess: () => say('CPU access has ended'),
+    // Once, when the last holder anywhere has let go. The descriptor is closed by the library.
+    release() {
+      say('nobody has it any more')
+      memory.close()
+      giveBack()
+    },
+  }
+  const fd = openSync(`/proc/self/fd/${memory.fd}`, 'r+')
+  return DmaBuf.export({ exporterName: 'camera', name: 'frame', fd, byteLength: FRAME, ops })
 }
 
-if (process.argv[2] !== 'viewer') {
-  const { channel } = forkWithChannel(new URL(import.meta.url), ['viewer'])
-  const { fd, requeue } = await camera()
-  const released = new Promise<void>((resolve) => {
-    const release = () => {
-      console.log('exporter: nobody has it any more, the camera gets it back')
-      requeue()
-      resolve()
-    }
-    // The descriptor is the buffer's from here on.
-    const frame = DmaBuf.export({
-      exporterName: 'camera',
-      name: 'frame',
-      fd,
-      byteLength: 4096,
-      ops: { release },
-    })
-    void channel.send({ frame: 1 }, [frame])
+if (process.argv[2] !== 'display') {
+  const { channel } = forkWithChannel(new URL(import.meta.url), ['display'])
+  const back = new Promise<void>((resolve) => {
+    const frame = capture(resolve)
+    frame.withCpuAccessSync('read', ({ bytes }) => say(`the frame ends in ${bytes.at(-1)}`))
+    void channel.send('show it', [frame])
     frame.close()
-    console.log('exporter: sent and closed')
   })
-  await channel.receive()
-  console.log('exporter: the viewer has it')
-  await channel.send('let go')
-  await released
+  await back
   await channel.close()
 } else {
   await using channel = Channel.parent()
-  const { buffers } = await channel.receive()
-  await channel.send('got it')
-  await channel.receive()
-  for (const received of buffers) {
-    using frame = received
-    using cpu = frame.beginCpuAccessSync('read')
-    console.log(`viewer: '${frame.name}' of '${frame.exporterName}' ends in ${cpu.bytes.at(-1)}`)
-  }
+  const [frame] = (await channel.receive()).buffers as [DmaBuf]
+  await frame.attach(presets.vc4()).catch((error: Error) => console.log(`display: ${error.message}`))
+  const scattered = new Device('display')
+  const attachment = await frame.attach(scattered)
+  const table = await attachment.map('to-device')
+  const [last] = await new DmaEngine(scattered).read(table, FRAME - 1)
+  console.log(`display: '${frame.name}' of '${frame.exporterName}' ends in ${last}`)
+  attachment.detach()
+  frame.close()
 }

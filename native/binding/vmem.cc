@@ -5,7 +5,6 @@
 #include "binding/call.h"
 #include "binding/environment.h"
 #include "binding/register.h"
-#include "sys/hold.h"
 
 namespace binding {
 namespace {
@@ -97,12 +96,6 @@ napi_value MapVmem(napi_env env, napi_callback_info info) {
   return object;
 }
 
-napi_value HoldReady(napi_env env, napi_callback_info) {
-  napi_value ready = nullptr;
-  napi_get_boolean(env, sys::HoldReady(), &ready);
-  return ready;
-}
-
 // Runs when the backing store is gone, wherever the memory had been transferred to.
 void BlockFreed(napi_env, void*, void* hint) {
   delete static_cast<std::shared_ptr<sys::PageBlock>*>(hint);
@@ -135,7 +128,7 @@ napi_value AllocatePages(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void RegisterVmem(napi_env env, napi_value exports) {
-  Define(env, exports, {{"mapVmem", MapVmem}, {"holdReady", HoldReady}, {"allocatePages", AllocatePages}});
+  Define(env, exports, {{"mapVmem", MapVmem}, {"allocatePages", AllocatePages}});
 }
 
 }  // namespace binding

@@ -64,8 +64,8 @@ export async function attachDevice(
   }
 }
 
-/** Memory that was never asked for its place gets one, of scattered pages, and stays there. */
-function hostOf(core: BufferCore): AttachmentHost {
+/** Memory that was never asked for its place gets one, of scattered pages, and stays there. For the layers above. */
+export function hostOf(core: BufferCore): AttachmentHost {
   return core.host ?? new Placement(core, { source: core.pageSource ?? systemPages, policy: FIXED_POLICY })
 }
 

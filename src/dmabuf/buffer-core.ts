@@ -4,6 +4,7 @@ import { errno, problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { boolean } from '../internal/validate.ts'
 import { refund } from '../memory/budget.ts'
+import { retireStorage } from '../memory/moved-storage.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
@@ -89,6 +90,8 @@ export class BufferCore {
   shared: SharedState | undefined
   /** Counts the storages that the buffer has had; 0 while a placed one has none. */
   generation = 1
+  /** Its storage is being exchanged: whoever comes to have the buffer now gets the next one. */
+  inMove = false
   revoked = false
   /** Comes again and again (a pool): its pages stay mapped between two uses. */
   recycled = false
@@ -236,9 +239,10 @@ export class BufferCore {
 
   /** New storage with the same contents; views stay valid, at their addresses. Only while no bracket is open. */
   swapStorage(storage: Storage, mapping: Mapping | undefined): void {
-    this.#closeStorage()
+    const old = this.storage
     this.storage = storage
     this.mappings.swap(mapping)
+    retireStorage(old)
   }
 
   #closeStorage(): void {
@@ -271,11 +275,13 @@ export class BufferCore {
   /** A bracket, if it can be entered at once; the entry says when not. */
   enter(writes: boolean): boolean {
     this.raise(writes)
-    // B2: one that is inside another excludes moves already, and must not look at the flag.
-    if (this.entry === undefined || this.openBrackets > 1) return true
+    const { entry } = this
+    if (entry === undefined) return true
     let admitted = false
     try {
-      admitted = this.entry.admit()
+      if (entry.lost !== undefined) throw entry.lost
+      // B2: one that is inside another excludes moves already, and must not look at the flag.
+      admitted = this.openBrackets > 1 || entry.admit()
     } finally {
       if (!admitted) this.lower(writes)
     }

@@ -74,6 +74,7 @@ export interface ExporterCoreInit {
   readonly byteLength: number
   readonly kind: Admitted['kind']
   readonly sharing: 'writable' | 'read-only'
+  readonly undecided?: boolean
   readonly writable: boolean
   readonly charged: number
   readonly mapping?: Mapping

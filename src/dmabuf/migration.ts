@@ -10,6 +10,7 @@ import {
   populateMovedStorage,
   prepareMovedStorage,
 } from '../memory/moved-storage.ts'
+import type { Sharing } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
 import type { DeviceDescription } from './attachment-host.ts'
 import type { BufferCore } from './buffer-core.ts'
@@ -70,9 +71,9 @@ export class Migration {
   prepare(): void {
     const { core, policy } = this.#placement
     if (!policy.prepareMove || this.#spare !== undefined || core.destroyed || core.entry === undefined) return
-    const { byteLength, fd } = core.storage
+    const { byteLength } = core.storage
     try {
-      this.#spare = prepareMovedStorage(core.name, byteLength, fd)
+      this.#spare = prepareMovedStorage(core.name, byteLength, sharingOf(core.storage))
     } catch {
       // A lack of memory is the move's to tell, if it is still there by then.
     }
@@ -128,39 +129,61 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, old.fd)
+    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, sharingOf(old))
     this.#spare = undefined
+    core.inMove = true
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
-    let begun = false
     try {
       // M2
-      if (audience !== undefined) await orStopped(audience.offer(storage, generation), stop)
+      if (audience !== undefined) await this.#offer(audience, storage, generation, stop)
       const since = performance.now()
       // M3
       this.#moving = true
       audience?.begin()
-      begun = true
       // M4
       await this.#quiet(audience, stop)
       // M5
       await this.#copy(moved)
       // M6: from here on it is done.
-      audience?.commit(storage, generation)
+      core.shared?.audience?.commit(storage, generation)
       core.swapStorage(storage, moved.mapping)
       core.generation = generation
       // M7
-      this.#moving = false
-      audience?.end(generation)
+      this.#end(generation)
       this.#count(since, from, generation)
     } catch (error) {
-      this.#moving = false
-      if (begun) audience?.end(from)
-      if (core.generation !== generation) dropMovedStorage(moved)
+      if (core.generation !== generation) {
+        this.#end(from)
+        dropMovedStorage(moved)
+      }
       throw error
     }
     // M8
     for (const { device } of this.#placement.attachments) notify(device)
     if (policy.prepareMove) setImmediate(() => this.prepare())
+  }
+
+  /** Whoever was offered the storage, or registered meanwhile, hears of it; a buffer may have left in mid-move, too. */
+  #end(generation: number): void {
+    const { core } = this.#placement
+    this.#moving = false
+    core.inMove = false
+    core.shared?.audience?.end(generation)
+  }
+
+  async #offer(
+    audience: MoveAudience,
+    storage: Storage,
+    generation: number,
+    stop: AbortSignal,
+  ): Promise<void> {
+    try {
+      await orStopped(audience.offer(storage, generation), stop)
+    } catch (error) {
+      // A holder that does not read what it is sent.
+      if (error !== 'too long' || !this.#placement.policy.evict) throw error
+      audience.evict()
+    }
   }
 
   /** Nobody is inside a bracket: here, and in every process that has the buffer. */
@@ -245,6 +268,10 @@ export class Migration {
     if (inside.length === 0) return 'a holder does not read its messages'
     return `a CPU access of process ${inside.map(({ pid }) => pid).join(', ')} is open`
   }
+}
+
+function sharingOf({ sharing, undecided }: Storage): Sharing | 'undecided' {
+  return undecided === true ? 'undecided' : sharing
 }
 
 /** An importer's callback that throws is its own business, not the mapper's. */

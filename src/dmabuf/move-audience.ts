@@ -5,13 +5,18 @@ import type { Storage } from './storage.ts'
  * "Move". A buffer that never left has none.
  */
 export interface MoveAudience {
-  /** M2: the next generation's storage goes to every holder; resolves when it has left towards each, or that one is gone. */
+  /** The first storage of a buffer that had none: every holder is sent it, and nobody can be inside. */
+  allocated(storage: Storage, generation: number): void
+  /**
+   * M2: the next generation's storage goes to every holder; resolves when it has left towards each, or that one is gone.
+   * From here to {@link end}, which must follow whatever happens, nobody's registration is answered.
+   */
   offer(storage: Storage, generation: number): Promise<void>
   /** M3: from now on no bracket is entered. */
   begin(): void
   /** M4: resolves when no holder is inside a bracket any more. */
   quiet(signal: AbortSignal): Promise<void>
-  /** M4, with `evict`: drops the holders that are still inside. */
+  /** M4, with `evict`: drops the holders that are still inside; in M2, those that do not read what they are sent. */
   evict(): void
   /** M6: the record names the new storage, and then the generation. */
   commit(storage: Storage, generation: number): void

@@ -218,7 +218,7 @@ export class Placement implements Entry, AttachmentHost {
     if (this.#turn.busy || this.migration.moving) return false
     if (!this.#hasStorage) {
       // Holders would have to be told first.
-      if (this.#init.allocateStorage === undefined || this.core.shared !== undefined) return false
+      if (this.#init.allocateStorage === undefined) return false
       const pages = this.#pages ?? this.#source.allocate(this.core.storage.byteLength, this.#ownConstraints)
       if (pages instanceof Promise) {
         pages.then((late) => late.free()).catch(() => {})
@@ -226,6 +226,7 @@ export class Placement implements Entry, AttachmentHost {
       }
       this.#pages = pages
       this.#init.allocateStorage()
+      this.#announce()
     }
     this.#fixNow()
     return true
@@ -266,19 +267,15 @@ export class Placement implements Entry, AttachmentHost {
     }
     if (this.#hasStorage) return
     this.#init.allocateStorage?.()
-    await this.#announce()
+    this.#announce()
     if (!this.policy.movable) this.#fixNow()
     else this.migration.prepare()
   }
 
   /** Holders that had the buffer before it had any storage get it now. */
-  async #announce(): Promise<void> {
+  #announce(): void {
     const { storage, generation, shared } = this.core
-    const audience = shared?.audience
-    if (audience === undefined) return
-    await audience.offer(storage, generation)
-    audience.commit(storage, generation)
-    audience.end(generation)
+    shared?.audience?.allocated(storage, generation)
   }
 
   async #reach(attachment: ExporterSideAttachment, signal: AbortSignal | undefined): Promise<void> {

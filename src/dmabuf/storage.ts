@@ -10,6 +10,8 @@ export interface Storage {
   readonly byteLength: number
   readonly kind: StorageKind
   readonly sharing: Sharing
+  /** Nobody has it yet, and its exporter decides later whether it becomes `'read-only'`. */
+  readonly undecided?: boolean
   /** Whether this environment may write: everybody for `'writable'`, the exporter alone for `'read-only'`. */
   readonly writable: boolean
   /** Bytes taken from the memory budget, given back with the storage; 0 for memory of others. */

@@ -27,7 +27,7 @@ export const StateHeader = {
 
 /** Words of a record, which begins at `(1 + index) * RECORD_WORDS`. */
 export const StateRecord = {
-  /** 1 while the storage must not be entered. Stays 0: the buffers of this release are fixed. */
+  /** 1 while the storage must not be entered; always 0 for a buffer that was never placed. */
   moving: 0,
   generation: 1,
   fences: 2,
@@ -45,8 +45,8 @@ export const StateRecord = {
   writeSequence: 11,
 } as const
 
-/** Bits of `StateRecord.flags`. */
-export const RecordFlag = { readOnly: 1, revoked: 2 } as const
+/** Bits of `StateRecord.flags`. A placed buffer that was fixed has both bits. */
+export const RecordFlag = { readOnly: 1, revoked: 2, placed: 4, fixed: 8 } as const
 
 /** Holder segment: header, then slots, one for each buffer that this holder has of any exporter. */
 export const HOLDER_MAGIC = 0x4842_4d44

@@ -164,6 +164,7 @@ export class Display implements Disposable {
       image.planes.map(async ({ offset, stride }, plane) => {
         const line = leastStride(format, plane, width)
         const lines = planeHeight(format, plane, height)
+        if (stride === line) return this.#engine.read(tables[plane]!, offset, line * lines)
         const pixels = new Uint8Array(line * lines)
         for (let y = 0; y < lines; y++) {
           pixels.set(await this.#engine.read(tables[plane]!, offset + y * stride, line), y * line)

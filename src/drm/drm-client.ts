@@ -85,9 +85,8 @@ export class DrmClient implements Disposable {
     integer('flags', opts.flags ?? 0, 0, 0)
     const { device } = state
     const layout = dumbLayout(opts, device.pitchAlignment, addon().pageSize)
-    const name =
-      opts.name ?? `${device.name} ${opts.width}x${opts.height}x${opts.bpp}`.slice(0, limits.maxNameBytes)
-    const buffer = device.allocate(text('name', name, limits.maxNameBytes), layout.size)
+    const name = text('name', opts.name ?? nameOf(device.name, opts), limits.maxNameBytes)
+    const buffer = device.allocate(name, layout.size)
     return { handle: state.add(buffer), ...layout }
   }
 
@@ -117,6 +116,8 @@ export class DrmClient implements Disposable {
       problem('mapOffset', { device: state.device.name, offset: at, why }, { result })
     if (object === undefined) throw refuse('no buffer begins there', -errno.EINVAL)
     if (!state.has(object)) throw refuse('this client has no handle for it', -errno.EACCES)
+    // A mapping would be private: nobody would see what is drawn.
+    if (!object.core.storage.writable) throw refuse('the buffer is frozen', -errno.EACCES)
     const bytes = integer('length', length ?? object.byteLength, 1)
     if (bytes > object.byteLength)
       throw refuse(`${bytes} bytes are more than its ${object.byteLength}`, -errno.EINVAL)
@@ -186,6 +187,13 @@ export class DrmClient implements Disposable {
   [Symbol.dispose](): void {
     this.close()
   }
+}
+
+/** `card0 640x480x32`, or without a device whose name is too long for that. */
+function nameOf(device: string, { width, height, bpp }: DumbRequest): string {
+  const sizes = `${width}x${height}x${bpp}`
+  const full = `${device} ${sizes}`
+  return Buffer.byteLength(full) <= limits.maxNameBytes ? full : sizes
 }
 
 function handleArgument(handle: number): number {

@@ -46,8 +46,9 @@ export class DrmDevice implements Disposable {
   /** Errors: `EINVAL`. */
   constructor(name: string, drmOptions?: DrmDeviceOptions) {
     const opts = options('DrmDevice', drmOptions, deviceOptions)
-    this.name = text('name', name, limits.maxDeviceNameBytes)
     this.device = opts.device === undefined ? new Device(name) : instance('device', opts.device, Device)
+    this.name = text('name', name, limits.maxDeviceNameBytes)
+    if (name === '') throw problem('argument', { what: 'name', expected: 'a device name', received: '""' })
     const { memory } = opts
     if (memory !== undefined) checkMemory(memory)
     const pitch = opts.pitchAlignment ?? this.device.image.strideAlignment

@@ -98,8 +98,7 @@ export class GemBuffer implements GemObject, Tenant {
   get idle(): boolean {
     const { core } = this
     const placement = this.#placement
-    if (placement.fixed || placement.busy || placement.holding.length > 0 || core.openBrackets > 0)
-      return false
+    if (this.#stays || placement.busy || placement.holding.length > 0 || core.openBrackets > 0) return false
     return core.shared?.holders().every(({ openBrackets }) => openBrackets === 0) ?? true
   }
 
@@ -115,11 +114,16 @@ export class GemBuffer implements GemObject, Tenant {
 
   /** This device works in its own memory; another one can only reach that of the system. */
   #sourceFor(mapper: DeviceDescription | undefined): PageSource | undefined {
-    if (this.#seat === undefined || mapper === undefined || this.#placement.fixed) return undefined
+    if (this.#seat === undefined || mapper === undefined || this.#stays) return undefined
     const { name } = this.#memory.device
     const { deviceName, pid } = mapper
     const own = pid === process.pid && (deviceName === name || deviceName.startsWith(`${name}.`))
     return own ? this.#seat : this.#memory.system
+  }
+
+  /** Somebody has its descriptor; or it is frozen, which other storage would not be. */
+  get #stays(): boolean {
+    return this.#placement.fixed || !this.core.storage.writable
   }
 
   /** It was used, and may have been moved for that. */

@@ -129,4 +129,9 @@ function codeOf(result: number): string {
 }
 
 /** Linux numbers that neither `os.constants` nor libuv has by name on every supported Node. */
-const extraErrno: Readonly<Record<string, number>> = { EOWNERDEAD: 130, ETOOMANYREFS: 109, EDQUOT: 122 }
+const extraErrno: Readonly<Record<string, number>> = {
+  EOWNERDEAD: 130,
+  ETOOMANYREFS: 109,
+  EREMOTEIO: 121,
+  EDQUOT: 122,
+}

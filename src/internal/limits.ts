@@ -19,6 +19,8 @@ export const limits = Object.freeze({
   maxQueuedReceives: 64,
   /** Packets handled in one turn of the event loop for one socket. */
   maxPacketsPerTurn: 64,
+  /** Packets that are read at most where something is looked for that must be in the socket already. */
+  maxPacketsPerDrain: 1024,
   /** State segments (exporters, 1023 buffers each) that one channel may name in one direction. */
   maxExportersPerChannel: 1024,
   /** Buffers that a sender may name by number because the peer said that it keeps them. */
@@ -33,6 +35,17 @@ export const limits = Object.freeze({
   maxHolderSegments: 64,
   /** Open brackets of one holder on one buffer. */
   maxOpenBrackets: 4096,
+  /** Bytes of text (JSON) in one message of a private connection. */
+  maxPrivateTextBytes: 16_384,
+  /** Segments of a table in one message; longer tables come in several. */
+  maxSegmentsPerPacket: 4096,
+  /** Storages of one buffer that a holder was sent and has not read; a move waits for it until then. */
+  maxUnreadStorages: 4,
+  /** Requests of one holder that an exporter is working on; and devices that one holder has attached. */
+  maxRequestsPerHolder: 256,
+  maxAttachmentsPerHolder: 1024,
+  /** Messages that wait for a holder to read them before the exporter stops reading what it says. */
+  maxQueuedAnswers: 64,
   /** Longest buffer name in bytes of UTF-8, the kernel's `DMA_BUF_NAME_LEN` less its NUL. */
   maxNameBytes: 31,
   /** Longest device name in bytes of UTF-8, those of its parents included. */

@@ -28,6 +28,19 @@ export const deviceProblems = {
     cause: 'It was detached, its buffer closed, or its holder is gone.',
     remedy: 'Attach again.',
   },
+  requests: {
+    code: 'ENOBUFS',
+    text: '{count} {what} of this process are with the exporter of buffer {name} already',
+    cause:
+      'An exporter works on a bounded number of requests, and keeps a bounded number of attachments, for each holder.',
+    remedy: 'Await calls before making more; detach devices that are done.',
+  },
+  remoteFailure: {
+    code: 'EREMOTEIO',
+    text: 'the exporter of buffer {name} failed: {message}',
+    cause: "The exporter's own code threw something in its process that was no error of this library.",
+    remedy: 'Look at the exporting process; its ops should throw errors with a code.',
+  },
   notDynamic: {
     code: 'EINVAL',
     text: '{device} is attached to buffer {name} without moveNotify and cannot {what} it',

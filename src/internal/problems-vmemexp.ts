@@ -36,6 +36,12 @@ export const vmemexpProblems = {
     cause: 'One page cannot lie in two files. The same range, or a part of it, can be exported again.',
     remedy: 'Export the larger range first, or close the other export.',
   },
+  vmemWritable: {
+    code: 'EPERM',
+    text: "{bytes} bytes cannot be exported with sharing: 'read-only', because others can write them already",
+    cause: "The memory was exported, or mapped from a file, with sharing: 'writable' before.",
+    remedy: "Close that export first, or make it with sharing: 'read-only'.",
+  },
   vmemThread: {
     code: 'EBUSY',
     text: '{bytes} bytes are exported by another thread of this process already',

@@ -3,10 +3,14 @@ import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import { charge, refund } from './budget.ts'
 import { storageBytes } from './memfd.ts'
-import { hasSeals, Seal } from './seals.ts'
+import { READ_ONLY_SEALS, type Sharing, UNDECIDED_SEALS, WRITABLE_SEALS } from './seals.ts'
 
-/** Those of the old storage that the new one gets: not the one against every write, as its contents are still to come. */
-const KEPT_SEALS = Seal.shrink | Seal.grow | Seal.futureWrite | Seal.seal
+/** By how it may be shared, which may be decided only after the move. */
+const sealsFor = {
+  writable: WRITABLE_SEALS,
+  'read-only': READ_ONLY_SEALS,
+  undecided: UNDECIDED_SEALS,
+} as const
 
 /** Storage that was made for a move: sealed, so that it can be sent before its contents are there. */
 export interface MovedStorage {
@@ -19,24 +23,38 @@ export interface MovedStorage {
 }
 
 /**
- * Storage without pages, whose size is set, and which is sealed as that behind the descriptor `old`. Pages come with the
- * contents: one that is allocated or mapped before it is written is cleared first, which is one pass over the memory more.
+ * Storage without pages, whose size is set and sealed. They come with the contents: a page that is allocated or mapped
+ * before it is written is cleared first, which is one pass over the memory more.
  */
-export function createMovedStorage(name: string, byteLength: number, old: number): MovedStorage {
-  return create(name, byteLength, old, false)
+export function createMovedStorage(
+  name: string,
+  byteLength: number,
+  sharing: Sharing | 'undecided',
+): MovedStorage {
+  return create(name, byteLength, sharing, false)
 }
 
 /**
  * Storage whose pages are all there, made ahead of a move: filling it costs what a plain copy does. The move takes its
  * mapping over, so that its views need not find the pages one by one either.
  */
-export function prepareMovedStorage(name: string, byteLength: number, old: number): MovedStorage {
-  return create(name, byteLength, old, true)
+export function prepareMovedStorage(
+  name: string,
+  byteLength: number,
+  sharing: Sharing | 'undecided',
+): MovedStorage {
+  return create(name, byteLength, sharing, true)
 }
 
-function create(name: string, byteLength: number, old: number, prepared: boolean): MovedStorage {
+function create(
+  name: string,
+  byteLength: number,
+  sharing: Sharing | 'undecided',
+  prepared: boolean,
+): MovedStorage {
   const native = addon()
-  const seals = checked(native.getSeals(old), 'fcntl', `looking at buffer ${name}`) & KEPT_SEALS
+  // Its bytes would count against the budget, and its pages are in the caches still.
+  closeRetired()
   const charged = storageBytes(byteLength)
   charge(charged)
   let fd = -1
@@ -44,14 +62,14 @@ function create(name: string, byteLength: number, old: number, prepared: boolean
   try {
     fd = checked(native.memfdCreate(`dmabuf:${name}`, 0), 'memfd_create', 'creating shared memory')
     checkMemory(native.truncate(fd, charged), 'ftruncate', byteLength)
-    if (prepared || hasSeals(seals, Seal.futureWrite)) {
+    if (prepared || sharing === 'read-only') {
       const mapped = native.map(fd, 0, byteLength, MapKind.shared)
       if (typeof mapped === 'number') throw systemError(mapped, 'mmap', `mapping buffer ${name}`)
       mapping = mapped
     }
     const storage = { fd, charged, mapping, prepared }
     if (prepared) populateMovedStorage(storage, byteLength)
-    checked(native.addSeals(fd, seals), 'fcntl', `sealing buffer ${name}`)
+    checked(native.addSeals(fd, sealsFor[sharing]), 'fcntl', `sealing buffer ${name}`)
     return storage
   } catch (error) {
     mapping?.close()
@@ -87,6 +105,35 @@ export function populateMovedStorage({ fd, charged, mapping }: MovedStorage, byt
   const result = mapping?.populate(true) ?? 0
   // Kernels before 5.14 do not know it; the pages are there, and come into the page tables one by one.
   if (result !== -errno.EINVAL) checkMemory(result, 'madvise', byteLength)
+}
+
+/** What a move leaves behind. */
+interface Retired {
+  readonly fd: number
+  readonly charged: number
+}
+
+let retired: Retired | undefined
+
+/**
+ * Closes the storage that a move has left, in the next turn of the event loop: giving its pages back takes a quarter of the
+ * time of a copy, and the brackets that wait for the end of the move need not wait for that. One at a time, so that
+ * moves without a turn between them do not pile storage up.
+ */
+export function retireStorage(storage: Retired): void {
+  closeRetired()
+  retired = storage
+  setImmediate(() => {
+    if (retired === storage) closeRetired()
+  })
+}
+
+function closeRetired(): void {
+  if (retired === undefined) return
+  const { fd, charged } = retired
+  retired = undefined
+  if (fd >= 0) addon().close(fd)
+  refund(charged)
 }
 
 export function dropMovedStorage(storage: MovedStorage): void {

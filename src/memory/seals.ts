@@ -10,6 +10,9 @@ export const WRITABLE_SEALS = Seal.shrink | Seal.grow | Seal.seal
 export const READ_ONLY_SEALS = Seal.shrink | Seal.grow | Seal.futureWrite
 export const FROZEN_SEALS = Seal.write | Seal.seal
 
+/** The size is fixed; either of the two sets above can still be made of it. */
+export const UNDECIDED_SEALS = Seal.shrink | Seal.grow
+
 /** How memory may be shared: by many writers, or written by its exporter alone. */
 export type Sharing = 'writable' | 'read-only'
 

@@ -94,8 +94,6 @@ export interface Addon {
   isPageBlock(address: number): number
   /** 1 when any thread of this process exports a page of the range. */
   isExported(address: number, byteLength: number): number
-  /** Whether a writer that meets an exchange of pages waits: installs the SIGSEGV handler, false when it was replaced. */
-  holdReady(): boolean
   /**
    * Maps the memfd `fd` beside the memory that is going to be exported: `live` are its whole pages, `survives` says that
    * the memory outlives this environment. The file begins with the page of `address`.

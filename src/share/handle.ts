@@ -11,6 +11,10 @@ export const HandleFlag = {
   recycled: 16,
   /** Nothing but storage: from a plain peer, or memory that no exporter speaks for. */
   bare: 32,
+  /** No storage, or one that is no more than a fallback: the exporter gives it to those who register. */
+  placed: 64,
+  /** The storage that comes along is the sender's, for the case that the exporter is dead; with its generation. */
+  fallback: 128,
 } as const
 
 /** How a buffer is written in a message: fixed size, little-endian. */
@@ -86,12 +90,12 @@ export function readHandle(view: DataView, at: number): Handle | string {
 
 export { HANDLE_BYTES }
 
-function setSize(view: DataView, at: number, value: number): void {
+export function setSize(view: DataView, at: number, value: number): void {
   view.setUint32(at, value >>> 0, true)
   view.setUint32(at + 4, Math.floor(value / 2 ** 32), true)
 }
 
-function getSize(view: DataView, at: number): number {
+export function getSize(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)
 }
 

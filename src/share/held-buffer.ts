@@ -1,10 +1,19 @@
 import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
 import { Slot } from '../dmabuf/words.ts'
+import { type DmaBufError, problem } from '../internal/errors.ts'
+import { dismiss } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
 import type { HolderSlot } from './holder-pages.ts'
 import { park, unpark } from './parking.ts'
+import { PlacedHolder, type PlacedOwner } from './placed-holder.ts'
+import { readStorageBody } from './private-body.ts'
+import { PRIVATE_BYTES, type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
+import { admitPlaced } from './received-storage.ts'
 import type { BufferName } from './remote-exporter.ts'
+import { type HostOwner, RemoteHost } from './remote-host.ts'
+import type { Request } from './remote-requests.ts'
 import type { RemoteState } from './remote-state.ts'
+import { rx } from './scratch-views.ts'
 import { StateSegment } from './state-segment.ts'
 
 const held = new WeakMap<BufferCore, HeldBuffer>()
@@ -15,7 +24,7 @@ export function heldBuffer(core: BufferCore): HeldBuffer | undefined {
 }
 
 /** The holder's side of a buffer: its leash, its slot, its registration. */
-export class HeldBuffer implements SharedState, BufferName {
+export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwner {
   readonly core: BufferCore
   readonly state: RemoteState
   readonly record: number
@@ -23,13 +32,17 @@ export class HeldBuffer implements SharedState, BufferName {
   readonly idHigh: number
   readonly words: Uint32Array
   readonly base: number
-  readonly audience = undefined
+  /** Of a buffer that was placed when it came. */
+  readonly placed: PlacedHolder | undefined
   /** A writing end: as long as it is open, the exporter keeps the buffer. -1 while parked. */
   leash: number
   readonly #slot: HolderSlot
-  #registered = false
+  /** Of the registration; 0: none. */
+  #serial = 0
+  /** Evicted, and received again: registers when the brackets of before have ended. */
+  #returning = false
 
-  /** Consumes `leash`. */
+  /** Consumes `leash`. `generation` is that of the storage; 0 for a placed buffer, whose storage is to come. */
   constructor(core: BufferCore, state: RemoteState, name: BufferName, generation: number, leash: number) {
     this.core = core
     this.state = state
@@ -45,20 +58,26 @@ export class HeldBuffer implements SharedState, BufferName {
     this.generation = generation
     core.shared = this
     core.forgetInterrupted()
+    core.host = new RemoteHost(this)
+    this.placed = generation === 0 ? new PlacedHolder(this) : undefined
+    core.entry = this.placed
     core.onUnused = () => this.#unused()
     core.onUnwrapped = () => (core.recycled ? core.mappings.relocate() : core.unmap())
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)
-    this.#registerSoon()
+    // Its storage comes only to those who have registered.
+    if (this.placed !== undefined) this.register()
+    else this.#registerSoon()
   }
+
+  // ---- registration -----------------------------------------------------------------------------------------
 
   /** Tells the exporter, if it has not been told. Nothing is sent for a buffer that is closed by then. */
   register(): void {
-    if (this.#registered || this.leash < 0) return
-    this.#registered = true
+    if (this.#serial !== 0 || this.leash < 0) return
     this.core.beforeWrite = undefined
-    this.state.exporter.register(this, this.#slot, this.leash)
+    this.#serial = this.state.exporter.register(this, this.#slot, this.leash)
   }
 
   /**
@@ -70,12 +89,44 @@ export class HeldBuffer implements SharedState, BufferName {
     registerLater(this)
   }
 
+  /** The buffer came again; `leash` is consumed. */
+  receivedAgain(leash: number): void {
+    unpark(this.core)
+    if (this.leash < 0) this.leash = leash
+    else addon().close(leash)
+    this.cameAgain()
+  }
+
+  /** As {@link receivedAgain}, by name. */
+  cameAgain(): void {
+    if (this.#serial !== 0) return
+    if (this.placed === undefined) this.#registerSoon()
+    else {
+      this.#returning = true
+      this.#comeBack()
+    }
+  }
+
+  /** With brackets open on the storage of before it would hold up moves that it has no part in. */
+  #comeBack(): void {
+    if (!this.#returning || this.core.openBrackets > 0) return
+    this.#returning = false
+    this.placed?.found()
+    this.register()
+  }
+
+  // ---- what the exporter knows of it ------------------------------------------------------------------------
+
   get segment(): number {
     return this.state.segment
   }
 
   get exporterAlive(): boolean {
     return this.state.exporter.alive
+  }
+
+  get cut(): boolean {
+    return this.state.exporter.cut
   }
 
   /** Generation of the storage that this environment has. */
@@ -88,14 +139,6 @@ export class HeldBuffer implements SharedState, BufferName {
     this.core.generation = generation
   }
 
-  /** The buffer came again; `leash` is consumed. */
-  receivedAgain(leash: number): void {
-    unpark(this.core)
-    if (this.leash < 0) this.leash = leash
-    else addon().close(leash)
-    if (!this.#registered) this.#registerSoon()
-  }
-
   holders(): HolderInfo[] {
     return []
   }
@@ -103,6 +146,135 @@ export class HeldBuffer implements SharedState, BufferName {
   revoke(): void {
     // Only the exporter can; its own Published does.
   }
+  // ---- what the exporter says -------------------------------------------------------------------------------
+
+  /** `fd` came along (-1: none) and is consumed. Returns what is wrong. */
+  message(message: PrivateMessage, fd: number): string | undefined {
+    const { core, placed } = this
+    switch (message.type) {
+      case PrivateType.storage:
+        return this.#storage(message, fd)
+      case PrivateType.go:
+        if (message.serial === this.#serial) placed?.go(message.generation)
+        return undefined
+      case PrivateType.evicted:
+        if (message.serial === this.#serial) this.#evicted()
+        return undefined
+      case PrivateType.freed:
+        if (core.references === 0) core.destroy()
+        return undefined
+      // An error: whoever sent it had no leash of it. The exporter may give the memory to others.
+      default:
+        core.revoked = true
+        core.unmap()
+        placed?.wake()
+        return undefined
+    }
+  }
+
+  /** It is dead, or out of reach for good. */
+  exporterEnded(): void {
+    this.placed?.exporterEnded()
+  }
+
+  #storage(message: PrivateMessage, fd: number): string | undefined {
+    const { core, placed } = this
+    if (fd < 0) return 'storage without its descriptor'
+    // Of an earlier registration: the exporter's moves do not wait for the brackets of this one yet.
+    if (placed === undefined || message.serial !== this.#serial) {
+      dismiss(fd)
+      return undefined
+    }
+    const body = readStorageBody(rx(), PRIVATE_BYTES)
+    const storage = admitPlaced(fd, body.offset, core.storage)
+    if (typeof storage === 'string' || !placed.hasRoom) {
+      dismiss(fd)
+      return typeof storage === 'string' ? storage : 'more storages of one buffer than it can need'
+    }
+    this.tell({ type: PrivateType.taken, generation: message.generation, serial: this.#serial })
+    if (body.byteLength === core.storage.byteLength) placed.sent(storage, message.generation)
+    else {
+      // The exporter is right, by definition: whoever forwarded the buffer told another size.
+      addon().close(fd)
+      const what = `buffer ${core.name} has ${body.byteLength} bytes, not ${core.storage.byteLength}`
+      placed.lose(problem('protocol', { what }))
+    }
+    return undefined
+  }
+
+  #evicted(): void {
+    this.#serial = 0
+    this.placed?.lose(problem('evicted', { name: this.core.name }))
+  }
+
+  // ---- what is asked of the exporter ------------------------------------------------------------------------
+
+  get lost(): DmaBufError | undefined {
+    return this.placed?.lost
+  }
+
+  tell(message: PrivateInit, body?: Uint8Array): void {
+    this.state.exporter.tell(this, message, body)
+  }
+
+  ask(message: PrivateInit, request: Request, body?: Uint8Array): number {
+    // The exporter listens to those who have proven that they hold the buffer.
+    this.register()
+    return this.state.exporter.ask(this, message, request, body)
+  }
+
+  async request(message: PrivateInit, body?: Uint8Array): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const answer = ({ type }: PrivateMessage) => {
+        if (type !== PrivateType.done) return { wrong: 'a table for what was no map' }
+        resolve()
+        return 'last' as const
+      }
+      this.ask(message, { name: this.core.name, answer, fail: reject }, body)
+    })
+  }
+
+  addAttachment(moved: (() => void) | undefined): number {
+    return this.state.exporter.addAttachment(moved, this.core.name)
+  }
+
+  removeAttachment(id: number): void {
+    this.state.exporter.removeAttachment(id)
+  }
+
+  settle(): void {
+    this.placed?.settle()
+  }
+
+  readNow(enough: () => boolean): void {
+    this.state.exporter.readNow(enough)
+  }
+
+  lowered(): void {
+    this.tell({ type: PrivateType.lowered, serial: this.#serial })
+  }
+
+  left(): void {
+    this.#comeBack()
+  }
+
+  want(): Promise<void> {
+    return this.request({ type: PrivateType.want })
+  }
+
+  pin(): Promise<void> {
+    return this.request({ type: PrivateType.pin, argument: 0 })
+  }
+
+  ref(): void {
+    this.state.exporter.ref()
+  }
+
+  unref(): void {
+    this.state.exporter.unref()
+  }
+
+  // ---- the end ----------------------------------------------------------------------------------------------
 
   #unused(): void {
     addon().close(this.leash)
@@ -115,8 +287,9 @@ export class HeldBuffer implements SharedState, BufferName {
     unpark(this.core)
     if (this.leash >= 0) addon().close(this.leash)
     this.leash = -1
+    this.placed?.close()
     this.state.cores.delete(this.record)
-    if (this.#registered) this.state.exporter.release(this)
+    if (this.#serial !== 0) this.tell({ type: PrivateType.release })
     this.state.exporter.giveSlot(this.#slot)
     // The words may belong to another buffer from here on.
     this.core.shared = undefined

@@ -1,25 +1,20 @@
 import type { HolderInfo } from '../dmabuf/buffer-core.ts'
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { DmaBufError } from '../internal/errors.ts'
 import { errno } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
-import { admitLeash, admitSegment } from '../memory/gate.ts'
-import { mapSegment } from '../memory/segment.ts'
-import type { Mapping } from '../native/addon.ts'
+import { admitLeash } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
 import { hangups } from '../sync/hangup-watch.ts'
 import { type Credentials, socketCredentials } from '../transport/credentials.ts'
-import { type PrivateMessage, PrivateType } from './private-message.ts'
-import { PrivateSocket } from './private-socket.ts'
-import type { Published, RegisteredHolder } from './published.ts'
+import { HolderRequests } from './holder-requests.ts'
+import { type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
+import { type PrivateFreight, PrivateSocket } from './private-socket.ts'
+import type { Published } from './published.ts'
+import type { RegisteredHolder, Registration } from './registration.ts'
+import { ShownPages } from './shown-pages.ts'
 
 const POLLIN = 1
-
-interface HolderPage {
-  readonly words: Uint32Array
-  readonly mapping: Mapping
-}
 
 export interface HolderOwner {
   find(segment: number, record: number, idLow: number, idHigh: number): Published | undefined
@@ -32,14 +27,18 @@ export class HolderConnection implements RegisteredHolder {
   readonly #owner: HolderOwner
   readonly #socket: PrivateSocket
   readonly #pidfd: number
-  readonly #pages: HolderPage[] = []
-  readonly #registered = new Map<Published, number>()
+  readonly #pages = new ShownPages()
+  readonly #registered = new Map<Published, Registration>()
+  readonly #requests: HolderRequests
   #deadline: NodeJS.Timeout | undefined
   #gone = false
 
   constructor(fd: number, owner: HolderOwner) {
     this.#owner = owner
     this.credentials = socketCredentials(fd)
+    this.#requests = new HolderRequests(this.credentials.pid, (message, body) =>
+      this.send(message, body === undefined ? {} : { body }),
+    )
     this.#socket = new PrivateSocket(fd, {
       message: (message, passed) => this.#message(message, passed),
       end: (error) => this.#end(error),
@@ -58,10 +57,14 @@ export class HolderConnection implements RegisteredHolder {
       pid,
       uid,
       gid,
-      openBrackets: this.#word(slot, Slot.count),
-      openWriteBrackets: this.#word(slot, Slot.writers),
-      generation: this.#anyWord(slot, Slot.mapped),
+      openBrackets: this.#pages.openBrackets(slot),
+      openWriteBrackets: this.#pages.openWriteBrackets(slot),
+      generation: this.#pages.mapped(slot),
     }
+  }
+
+  openBrackets(slot: number): number {
+    return this.#pages.openBrackets(slot)
   }
 
   get ended(): boolean {
@@ -72,12 +75,12 @@ export class HolderConnection implements RegisteredHolder {
     return this.credentials.uid
   }
 
-  send(message: Partial<PrivateMessage> & { type: number }): void {
-    if (!this.#socket.ended) this.#socket.send(message)
+  send(message: PrivateInit, freight?: PrivateFreight): void {
+    this.#socket.send(message, freight)
   }
 
-  forget(published: Published): void {
-    this.#registered.delete(published)
+  fail(reason: string): void {
+    this.#end(reason)
   }
 
   close(): void {
@@ -85,47 +88,37 @@ export class HolderConnection implements RegisteredHolder {
   }
 
   #message(message: PrivateMessage, fd: number): string | undefined {
+    if (message.type === PrivateType.page) return this.#addPage(fd)
+    if (message.type === PrivateType.register) return this.#register(message, fd)
+    if (fd >= 0) {
+      addon().closeLater([fd])
+      return `a descriptor with a private message of type ${message.type}`
+    }
+    const { segment, record, idLow, idHigh } = message
+    const published = this.#owner.find(segment, record, idLow, idHigh)
+    const registration = published === undefined ? undefined : this.#registered.get(published)
     switch (message.type) {
-      case PrivateType.page:
-        return this.#addPage(fd)
-      case PrivateType.register:
-        return this.#register(message, fd)
       case PrivateType.release:
-        if (fd >= 0) addon().closeLater([fd])
-        return this.#release(message)
+        if (published !== undefined && registration !== undefined) this.#drop(published, registration)
+        return undefined
+      case PrivateType.lowered:
+        if (registration?.serial === message.serial) published?.audience.lowered(registration)
+        return undefined
+      case PrivateType.taken:
+        if (registration?.serial === message.serial) published?.audience.taken(registration)
+        return undefined
       default:
-        if (fd >= 0) addon().closeLater([fd])
-        return `a private message of type ${message.type}`
+        return this.#requests.message(message, registration === undefined ? undefined : published)
     }
   }
 
   #addPage(fd: number): string | undefined {
-    if (fd < 0) return 'a page without its descriptor'
-    const native = addon()
-    if (this.#pages.length >= limits.maxHolderSegments) {
-      native.closeLater([fd])
-      return `more than ${limits.maxHolderSegments} pages`
-    }
-    const facts = admitSegment(fd, HOLDER_SEGMENT_BYTES)
-    if (typeof facts === 'string') {
-      native.closeLater([fd])
-      return facts
-    }
-    let page: HolderPage
-    try {
-      page = mapSegment(fd, HOLDER_SEGMENT_BYTES)
-    } finally {
-      native.close(fd)
-    }
-    this.#pages.push(page)
-    const version = (page.words[1] ?? 0) & 0xffff
-    if (page.words[0] !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'
-    if (this.#deadline !== undefined) {
-      clearTimeout(this.#deadline)
-      this.#deadline = undefined
-      this.#socket.send({ type: PrivateType.welcome })
-      if (diagnostics.holderConnected.hasSubscribers) diagnostics.holderConnected.publish(this.credentials)
-    }
+    const wrong = this.#pages.add(fd)
+    if (wrong !== undefined || this.#deadline === undefined) return wrong
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+    this.#socket.send({ type: PrivateType.welcome })
+    if (diagnostics.holderConnected.hasSubscribers) diagnostics.holderConnected.publish(this.credentials)
     return undefined
   }
 
@@ -137,58 +130,62 @@ export class HolderConnection implements RegisteredHolder {
       native.closeLater([fd])
       return admitted
     }
-    const published = this.#owner.find(message.segment, message.record, message.idLow, message.idHigh)
+    const { segment, record, idLow, idHigh, serial, argument: slot } = message
+    const published = this.#owner.find(segment, record, idLow, idHigh)
     const proven = published?.leash.owns(fd) === true
     native.close(fd)
-    if (message.argument >= this.#pages.length * SLOTS)
-      return `slot ${message.argument} of a page that is not there`
+    if (!this.#pages.has(slot)) return `slot ${slot} of a page that is not there`
     if (published === undefined || !proven) {
       // Released meanwhile, or never theirs: an answer, not the end of the connection.
-      const { segment, record, idLow, idHigh } = message
-      this.send({ type: PrivateType.error, segment, record, idLow, idHigh, argument: errno.EACCES })
+      this.send({ type: PrivateType.error, segment, record, idLow, idHigh, serial, argument: errno.EACCES })
       return undefined
     }
-    this.#registered.set(published, message.argument)
-    published.addHolder(this, message.argument)
+    const former = this.#registered.get(published)
+    if (former !== undefined) published.audience.remove(former)
+    const registration: Registration = {
+      ...{ holder: this, slot, serial, unread: 0 },
+      dropped: () => this.#forget(published, registration),
+    }
+    this.#registered.set(published, registration)
+    published.add(registration)
     return undefined
   }
 
-  #release(message: PrivateMessage): string | undefined {
-    const published = this.#owner.find(message.segment, message.record, message.idLow, message.idHigh)
-    if (published !== undefined && this.#registered.delete(published)) published.removeHolder(this)
-    return undefined
+  #drop(published: Published, registration: Registration): void {
+    published.audience.remove(registration)
+    this.#forget(published, registration)
   }
 
-  /** One word of a slot, read once. A count beyond the limit is the holder's lie and counts as none. */
-  #word(slot: number, word: number): number {
-    const value = this.#anyWord(slot, word)
-    return value > limits.maxOpenBrackets ? 0 : value
-  }
-
-  #anyWord(slot: number, word: number): number {
-    const page = this.#pages[Math.floor(slot / SLOTS)]
-    return page === undefined ? 0 : Atomics.load(page.words, (1 + (slot % SLOTS)) * SLOT_WORDS + word)
+  #forget(published: Published, registration: Registration): void {
+    if (this.#registered.get(published) !== registration) return
+    this.#registered.delete(published)
+    this.#requests.drop(published)
   }
 
   #end(error: DmaBufError | string | undefined): void {
     if (this.#gone) return
     this.#gone = true
+    // Else a holder would take the hang-up for the death of its exporter, and go on inside storage that moves.
+    if (error !== undefined && !this.#socket.ended) {
+      for (const [{ name, movable }, { serial }] of this.#registered) {
+        if (movable) this.send({ type: PrivateType.evicted, serial, ...name })
+      }
+    }
     this.#socket.close()
     clearTimeout(this.#deadline)
     this.#deadline = undefined
     if (this.#pidfd >= 0 && hangups.cancel(this.#pidfd)) addon().close(this.#pidfd)
     let interrupted = 0
-    for (const [published, slot] of this.#registered) {
-      if (this.#word(slot, Slot.writers) > 0) {
-        interrupted++
-        published.countBroken()
-      }
-      published.removeHolder(this)
+    for (const [published, { slot }] of this.#registered) {
+      if (this.#pages.openWriteBrackets(slot) === 0) continue
+      interrupted++
+      published.countBroken()
     }
+    this.#requests.close()
+    for (const [published, registration] of this.#registered) published.audience.remove(registration)
     const buffers = this.#registered.size
     this.#registered.clear()
-    for (const page of this.#pages) page.mapping.close()
-    this.#pages.length = 0
+    this.#pages.close()
     this.#owner.closed(this)
     if (error !== undefined && diagnostics.peerDropped.hasSubscribers) {
       diagnostics.peerDropped.publish({ ...this.credentials, what: String(error) })

@@ -68,27 +68,30 @@ class HolderPort {
 
   #addExporter(key: string, door: number, connected: number): RemoteExporter {
     const exporter: RemoteExporter = new RemoteExporter(door, connected, {
-      revoked: (message) => this.#forCore(exporter, message, 'revoked'),
-      freed: (message) => this.#forCore(exporter, message, 'freed'),
-      // Whoever sent it had no leash of it: the exporter may give the memory to others, so it is as good as revoked.
-      refused: (message) => this.#forCore(exporter, message, 'revoked'),
+      aboutBuffer: (message, fd) => this.#aboutBuffer(exporter, message, fd),
+      ended: () => this.#ended(exporter),
       closed: () => this.#exporters.delete(key),
     })
     this.#exporters.set(key, exporter)
     return exporter
   }
 
-  #forCore(exporter: RemoteExporter, message: PrivateMessage, what: 'revoked' | 'freed'): void {
+  #aboutBuffer(exporter: RemoteExporter, message: PrivateMessage, fd: number): string | undefined {
     for (const state of this.#states.values()) {
       if (state.exporter !== exporter || state.segment !== message.segment) continue
       const core = state.cores.get(message.record)
-      // Its record may have been used again: no order holds between this connection and a channel.
       const held = core === undefined ? undefined : heldBuffer(core)
-      if (core === undefined || held?.idLow !== message.idLow || held.idHigh !== message.idHigh) continue
-      if (what === 'revoked') {
-        core.revoked = true
-        core.unmap()
-      } else if (core.references === 0) core.destroy()
+      // Its record may have been used again: no order holds between this connection and a channel.
+      if (held?.idLow === message.idLow && held.idHigh === message.idHigh) return held.message(message, fd)
+    }
+    if (fd >= 0) addon().closeLater([fd])
+    return undefined
+  }
+
+  #ended(exporter: RemoteExporter): void {
+    for (const state of this.#states.values()) {
+      if (state.exporter !== exporter) continue
+      for (const core of state.cores.values()) heldBuffer(core)?.exporterEnded()
     }
   }
 }

@@ -1,6 +1,6 @@
 import { BufferCore } from '../dmabuf/buffer-core.ts'
 import type { Storage } from '../dmabuf/storage.ts'
-import { StateRecord } from '../dmabuf/words.ts'
+import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
 import { type Admitted, admitLeash, admitStorage, dismiss, dmaBufNames, isWritable } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
@@ -10,6 +10,7 @@ import { HeldBuffer, heldBuffer } from './held-buffer.ts'
 import { holderPort, recordIs, recordOf, type StateRef } from './holder-port.ts'
 import type { IncomingDescriptors } from './incoming-descriptors.ts'
 import { KeptBuffers } from './kept-buffers.ts'
+import { admitPlaced, storageIs, storageToCome } from './received-storage.ts'
 import { RemoteState } from './remote-state.ts'
 
 /** Whether memory that may still shrink is taken from this peer. */
@@ -46,8 +47,7 @@ export class IncomingHandles {
   /** The inner buffer of the handle at a place, to be wrapped at once; or what is wrong. */
   receive(view: DataView, at: number, descriptors: IncomingDescriptors): BufferCore | string {
     const name = readNamed(view, at)
-    if (name !== undefined)
-      return this.kept.find(name) ?? `a buffer is named ${name} that this side does not keep`
+    if (name !== undefined) return this.#named(name)
     const handle = readHandle(view, at)
     if (typeof handle === 'string') return handle
     const storage = (handle.flags & HandleFlag.storage) !== 0 ? descriptors.take() : -1
@@ -59,9 +59,16 @@ export class IncomingHandles {
     return core
   }
 
+  #named(name: number): BufferCore | string {
+    const core = this.kept.find(name)
+    if (core === undefined) return `a buffer is named ${name} that this side does not keep`
+    heldBuffer(core)?.cameAgain()
+    return core
+  }
+
   /** Consumes the descriptors when it returns a buffer, or throws. */
   #open(handle: Handle, bare: boolean, storage: number, leash: number): BufferCore | string {
-    if (storage < 0) return 'a handle without storage'
+    if (storage < 0 && (bare || (handle.flags & HandleFlag.placed) === 0)) return 'a handle without storage'
     if (!bare) return this.#bound(handle, storage, leash)
     return leash < 0 ? this.#bare(handle, storage) : 'a leash of memory that no exporter speaks for'
   }
@@ -82,51 +89,84 @@ export class IncomingHandles {
       // The proof that the sender has it: record and id are no secret, and could name any buffer that ever left.
       if (exporterPort().published(own)?.leash.owns(leash) !== true)
         return 'a handle with the leash of another buffer'
-      dismiss(storage)
+      if (storage >= 0) dismiss(storage)
       native.close(leash)
       return own
     }
     const { words, base } = recordOf(state, record)
+    const flags = Atomics.load(words, base + StateRecord.flags)
+    if ((handle.flags & HandleFlag.placed) !== 0) {
+      if ((flags & RecordFlag.placed) === 0)
+        return 'a handle without storage of a buffer that was never placed'
+      return this.#placed(handle, state, storage, leash)
+    }
+    // Storage that may move any time is given only to those who register.
+    if ((flags & (RecordFlag.placed | RecordFlag.fixed)) === RecordFlag.placed)
+      return 'a handle that takes a placed buffer for a fixed one'
+    return this.#fixed(handle, state, storage, leash)
+  }
+
+  /** A buffer whose storage is in the handle, and never another. Consumes the descriptors when it returns one. */
+  #fixed(handle: Handle, state: RemoteState, storage: number, leash: number): BufferCore | string {
+    const { words, base } = recordOf(state, handle.record)
     const generation = Atomics.load(words, base + StateRecord.generation)
-    const known = state.cores.get(record)
-    const last = known === undefined ? undefined : heldBuffer(known)
-    const held = last?.idLow === idLow && last.idHigh === idHigh ? last : undefined
-    if (known !== undefined && held?.generation === generation) {
+    const { known, held } = heldAs(state, handle)
+    if (held !== undefined && held.generation === generation) {
       // Here already, or parked, with the storage that its record names: this descriptor is not needed.
       dismiss(storage)
       held.receivedAgain(leash)
-      return known
+      return held.core
     }
     const admitted = this.#admit(handle, storage)
     if (typeof admitted === 'string') return admitted
-    const { facts } = admitted
     const bound =
-      words[base + StateRecord.storageInodeLow] === facts.inodeLow &&
-      words[base + StateRecord.storageInodeHigh] === facts.inodeHigh &&
-      words[base + StateRecord.storageDeviceLow] === facts.deviceLow &&
-      words[base + StateRecord.storageDeviceHigh] === facts.deviceHigh &&
+      storageIs(words, base, admitted.facts) &&
       Atomics.load(words, base + StateRecord.generation) === generation
     if (!bound) return 'a handle whose storage is not the one its record names'
-    if (known !== undefined && held !== undefined) {
-      if (known.references > 0) return 'the storage of a fixed buffer was replaced while it is held'
-      known.replaceStorage(storageOf(handle, admitted, storage), undefined)
+    if (held?.placed !== undefined) {
+      // It was fixed since it came; this one serves if its exporter has died in between.
+      const fallback = admitPlaced(storage, handle.offset, held.core.storage)
+      return typeof fallback === 'string' ? fallback : again(held, leash, fallback, generation)
+    }
+    if (held !== undefined) {
+      if (held.core.references > 0) return 'the storage of a fixed buffer was replaced while it is held'
+      held.core.replaceStorage(storageOf(handle, admitted, storage), undefined)
       held.generation = generation
       held.receivedAgain(leash)
-      return known
+      return held.core
     }
+    if (known !== undefined && known.references > 0) return 'a record was used again while its buffer is held'
     // A parked buffer of a record that was used again: its exporter is done with it.
-    if (known !== undefined && known.references === 0) known.destroy()
-    else if (known !== undefined) return 'a record was used again while its buffer is held'
+    known?.destroy()
     const core = this.#newCore(handle, admitted, storage, 'holder')
     core.recycled = (handle.flags & HandleFlag.recycled) !== 0
+    hold(core, state, handle, generation, leash)
+    return core
+  }
+
+  /** A buffer that its exporter may move: the storage, if there is one, is a fallback. Consumes the descriptors likewise. */
+  #placed(handle: Handle, state: RemoteState, storage: number, leash: number): BufferCore | string {
+    const { words, base } = recordOf(state, handle.record)
+    const writable = (Atomics.load(words, base + StateRecord.flags) & RecordFlag.readOnly) === 0
+    const { known, held } = heldAs(state, handle)
+    const toCome = held?.core.storage ?? storageToCome(handle.byteLength, writable)
+    const fallback = storage < 0 ? undefined : admitPlaced(storage, handle.offset, toCome)
+    if (typeof fallback === 'string') return fallback
+    if (held !== undefined) return again(held, leash, fallback, handle.generation)
+    if (known !== undefined && known.references > 0) return 'a record was used again while its buffer is held'
+    known?.destroy()
+    const core = new BufferCore({
+      name: handle.label,
+      exporterName: handle.exporterName || 'foreign',
+      role: 'holder',
+      storage: toCome,
+    })
     try {
-      new HeldBuffer(core, state, { segment: state.segment, record, idLow, idHigh }, generation, leash)
+      return again(hold(core, state, handle, 0, leash), -1, fallback, handle.generation)
     } catch (error) {
-      core.destroy()
-      native.close(leash)
+      if (storage >= 0) addon().close(storage)
       throw error
     }
-    return core
   }
 
   /** Memory that no exporter speaks for: in this environment it begins here. */
@@ -164,6 +204,47 @@ export class IncomingHandles {
     for (const state of this.#exporters.values()) if (state instanceof RemoteState) state.unuse()
     this.#exporters.clear()
   }
+}
+
+/** The buffer that is here under a handle's record, and whether it is the handle's own. */
+function heldAs(
+  state: RemoteState,
+  { record, idLow, idHigh }: Handle,
+): { known: BufferCore | undefined; held: HeldBuffer | undefined } {
+  const known = state.cores.get(record)
+  const held = known === undefined ? undefined : heldBuffer(known)
+  return { known, held: held?.idLow === idLow && held.idHigh === idHigh ? held : undefined }
+}
+
+/** Makes this environment a holder; consumes `leash`, and the buffer when that fails. */
+function hold(
+  core: BufferCore,
+  state: RemoteState,
+  { record, idLow, idHigh }: Handle,
+  generation: number,
+  leash: number,
+): HeldBuffer {
+  try {
+    return new HeldBuffer(core, state, { segment: state.segment, record, idLow, idHigh }, generation, leash)
+  } catch (error) {
+    core.destroy()
+    addon().close(leash)
+    throw error
+  }
+}
+
+/** A placed buffer came, with the storage of whoever sent it, perhaps. Consumes both descriptors; -1: no other leash. */
+function again(
+  held: HeldBuffer,
+  leash: number,
+  storage: Storage | undefined,
+  generation: number,
+): BufferCore {
+  if (leash >= 0) held.receivedAgain(leash)
+  if (storage === undefined) return held.core
+  if (held.placed === undefined) dismiss(storage.fd)
+  else held.placed.offerFallback(storage, generation)
+  return held.core
 }
 
 /** What the kernel's seals say of the sharing, not what the message claims. */

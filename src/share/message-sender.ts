@@ -6,10 +6,14 @@ import { addon } from '../native/load.ts'
 import type { JsonLike } from '../transport/message-json.ts'
 import { EXPORTER_DOOR, HANDLE_BYTES, HEADER_BYTES, PacketType, writeHeader } from '../transport/packet.ts'
 import { type PacketSocket, sendError } from '../transport/packet-socket.ts'
+import { heldBuffer } from './held-buffer.ts'
 import { writeBody } from './message-body.ts'
 import { type Introduction, type OutgoingDescriptors, OutgoingHandles } from './outgoing-handles.ts'
 import type { Reader } from './reader.ts'
 import { tx } from './scratch-views.ts'
+
+const noCores: readonly BufferCore[] = []
+const isPlaced = (core: BufferCore) => core.entry !== undefined
 
 /** Of a message without buffers, to which nothing is ever added. */
 const noDescriptors: OutgoingDescriptors = Object.freeze({ count: 0, owned: [] })
@@ -26,7 +30,7 @@ export class MessageSender {
   #closed = false
   /** Descriptors under way that the peer has not said it has read. */
   #inFlight = 0
-  /** Sends that wait for credit, in order. */
+  /** Sends that wait for credit, or for their buffers to be fixed, in order. */
   #stalled: (() => void)[] = []
 
   constructor(socket: PacketSocket, reader: Reader) {
@@ -37,7 +41,7 @@ export class MessageSender {
   /** The peer has said what it is. */
   greeted(full: boolean): void {
     this.#full = full
-    if (!full) this.#goOn()
+    this.#goOn()
   }
 
   /** The peer has read so many descriptors. */
@@ -52,6 +56,13 @@ export class MessageSender {
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
   ): Promise<void> | undefined {
+    const unfixed = cores.length === 0 ? noCores : cores.filter(isPlaced)
+    // Only a full peer can have a placed buffer, and until its hello nobody is one.
+    if (unfixed.length > 0 && this.#full !== true) {
+      const fix = () => Promise.all(unfixed.map((core) => core.fix()))
+      return this.#sendLater(message, cores, signal, this.#full === undefined ? undefined : fix)
+    }
+    for (const core of unfixed) settle(core)
     // Two for each buffer and, the first time, two for its exporter.
     const needed = this.#full === false || cores.length === 0 ? 0 : this.#descriptorsFor(cores)
     if (this.#stalled.length > 0 || (needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
@@ -91,11 +102,22 @@ export class MessageSender {
     message: JsonLike,
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
+    first?: () => Promise<unknown>,
   ): Promise<void> {
     if (this.#stalled.length >= limits.maxQueuedSends)
       throw problem('sendQueue', { count: this.#stalled.length })
     for (const core of cores) core.retain()
     return new Promise<void>((resolve, reject) => {
+      let waits = first !== undefined
+      let refused: { readonly error: unknown } | undefined
+      first?.()
+        .catch((error) => {
+          refused = { error }
+        })
+        .then(() => {
+          waits = false
+          this.#goOn()
+        })
       const stop = () => {
         const index = this.#stalled.indexOf(go)
         if (index < 0) return
@@ -104,8 +126,14 @@ export class MessageSender {
         reject(aborted(signal as AbortSignal, 'send'))
       }
       const go = () => {
+        if (waits && !this.#closed) {
+          // Whatever comes later waits behind it.
+          this.#stalled.push(go)
+          return
+        }
         signal?.removeEventListener('abort', stop)
         try {
+          if (refused !== undefined) throw refused.error
           if (this.#closed)
             throw problem('closedChannel', { reason: 'it was closed before the message left' })
           const sent = this.send(message, cores, signal)
@@ -224,4 +252,13 @@ export class MessageSender {
 function closeAll(descriptors: number[]): void {
   if (descriptors.length === 0) return
   for (const fd of descriptors.splice(0)) addon().close(fd)
+}
+
+/** A holder forwards the present storage, if it can. */
+function settle(core: BufferCore): void {
+  try {
+    heldBuffer(core)?.settle()
+  } catch {
+    // Without one, then: its exporter is gone.
+  }
 }

@@ -95,10 +95,13 @@ export class OutgoingHandles {
     }
     const source = sourceOf(core)
     const { words, base } = source
-    let flags = HandleFlag.storage | HandleFlag.leash | readOnly
+    let flags = HandleFlag.leash | readOnly | storageFlags(core)
+    let generation = words[base + StateRecord.generation] ?? 0
     if (core.recycled) flags |= HandleFlag.recycled
-    push(descriptors, storage.fd)
+    if ((flags & HandleFlag.fallback) !== 0) generation = core.generation
+    if ((flags & HandleFlag.storage) !== 0) push(descriptors, storage.fd)
     if (source instanceof Published) {
+      source.noteFixed()
       const leash = source.leash.openWriteEnd()
       descriptors.owned.push(leash)
       source.readers.add(this.#reader)
@@ -108,7 +111,7 @@ export class OutgoingHandles {
       flags,
       exporter: this.#exporters.get(source.state) ?? NO_EXPORTER,
       record: source.record,
-      generation: words[base + StateRecord.generation] ?? 0,
+      generation,
       idLow: source.idLow,
       idHigh: source.idHigh,
       byteLength: storage.byteLength,
@@ -156,6 +159,13 @@ export class OutgoingHandles {
 
 function sourceOf(core: BufferCore): Source {
   return heldBuffer(core) ?? exporterPort().publish(core)
+}
+
+/** A placed buffer goes without storage; a holder adds what it has, in case that the exporter is dead when it arrives. */
+function storageFlags({ entry, role, generation }: BufferCore): number {
+  if (entry === undefined) return HandleFlag.storage
+  if (role === 'exporter' || generation === 0) return HandleFlag.placed
+  return HandleFlag.placed | HandleFlag.storage | HandleFlag.fallback
 }
 
 function push(descriptors: OutgoingDescriptors, fd: number): void {

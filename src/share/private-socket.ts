@@ -1,14 +1,35 @@
 import { DmaBufError, errno } from '../internal/errors.ts'
+import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
-import { closeIncoming, PacketSocket } from '../transport/packet-socket.ts'
-import { PRIVATE_BYTES, type PrivateMessage, readPrivate, writePrivate } from './private-message.ts'
+import { closeIncoming, PacketSocket, sendError } from '../transport/packet-socket.ts'
+import {
+  PRIVATE_BYTES,
+  type PrivateInit,
+  type PrivateMessage,
+  readPrivate,
+  writePrivate,
+} from './private-message.ts'
 import { rx, tx } from './scratch-views.ts'
 
 export interface PrivateHandler {
-  /** `fd` came along (-1: none) and is the handler's to close. Returns what is wrong, if something is. */
+  /**
+   * `fd` came along (-1: none) and is the handler's to close; the body stands in the scratch until the handler returns.
+   * Returns what is wrong, if something is.
+   */
   message(message: PrivateMessage, fd: number): string | undefined
   end(error: DmaBufError | string | undefined): void
 }
+
+/** What goes along with a message. */
+export interface PrivateFreight {
+  /** Borrowed. */
+  readonly fd?: number
+  readonly body?: Uint8Array
+  /** Called once, when the message has left, or with the reason why it never will. */
+  readonly done?: (error: DmaBufError | undefined) => void
+}
+
+const nothing: PrivateFreight = Object.freeze({})
 
 /** The private connection of one holder and one exporter: small messages with at most one descriptor. */
 export class PrivateSocket {
@@ -32,25 +53,57 @@ export class PrivateSocket {
     return this.#socket.ended
   }
 
-  /** Sends with one borrowed descriptor, or none (-1). A full socket waits. */
-  send(message: Partial<PrivateMessage> & { type: number }, fd = -1): void {
+  /** A full socket waits. */
+  send(message: PrivateInit, freight: PrivateFreight = nothing): void {
     const native = addon()
+    const { fd = -1, body, done } = freight
     writePrivate(tx(), message)
+    if (body !== undefined) native.scratch.tx.set(body, PRIVATE_BYTES)
+    const length = PRIVATE_BYTES + (body?.length ?? 0)
     const count = fd < 0 ? 0 : 1
     if (count === 1) native.scratch.outgoing[0] = fd
-    const result = this.#socket.trySend(PRIVATE_BYTES, count)
-    if (result !== -errno.EAGAIN) return
+    const result = this.#socket.trySend(length, count)
+    if (result !== -errno.EAGAIN) {
+      this.#sent(result, done)
+      return
+    }
     // It may be closed before there is room.
     const own = fd < 0 ? -1 : native.duplicate(fd)
+    if (fd >= 0 && own < 0) {
+      this.#sent(own, done)
+      return
+    }
     if (own >= 0) native.scratch.outgoing[0] = own
-    this.#socket.queue(PRIVATE_BYTES, own < 0 ? 0 : 1, false, () => {
+    this.#socket.queue(length, count, false, (error) => {
       if (own >= 0) native.close(own)
+      done?.(error)
     })
+  }
+
+  #sent(result: number, done: PrivateFreight['done']): void {
+    const error = result < 0 ? sendError(result) : undefined
+    if (done !== undefined) done(error)
+    // For want of memory, say: the other side would wait for ever for what it was not told.
+    else if (error !== undefined && error.code !== 'EPIPE') setImmediate(() => this.#fail(error))
+  }
+
+  /** See {@link PacketSocket.readNow}. */
+  readNow(enough: () => boolean): void {
+    this.#socket.readNow(enough)
   }
 
   /** See {@link PacketSocket.peerGone}. */
   peerGone(): void {
     this.#socket.peerGone()
+  }
+
+  /** Keeps the process alive; by default the connection does not. */
+  ref(): void {
+    this.#socket.ref()
+  }
+
+  unref(): void {
+    this.#socket.unref()
   }
 
   close(): void {
@@ -78,9 +131,21 @@ export class PrivateSocket {
     if (wrong !== undefined || typeof message === 'string') {
       if (fd >= 0) native.closeLater([fd])
     } else wrong = this.#attempt(message, fd)
-    if (wrong === undefined) return true
+    if (wrong !== undefined) return this.#fail(wrong)
+    return this.#roomForAnswers()
+  }
+
+  #fail(reason: DmaBufError | string): false {
+    if (this.#socket.ended) return false
     this.#socket.close()
-    this.#handler.end(wrong)
+    this.#handler.end(reason)
+    return false
+  }
+
+  /** Whoever asks and does not read the answers is not listened to until it has read some. */
+  #roomForAnswers(): boolean {
+    if (this.#socket.waiting <= limits.maxQueuedAnswers) return true
+    void this.#socket.flushed().then(() => this.#socket.resume())
     return false
   }
 }

@@ -1,20 +1,15 @@
 import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { Storage } from '../dmabuf/storage.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
+import { Audience, type AudienceOwner } from './audience.ts'
 import { Leash } from './leash.ts'
-import { type PrivateMessage, PrivateType } from './private-message.ts'
+import { PrivateType } from './private-message.ts'
 import type { Reader } from './reader.ts'
+import type { Registration } from './registration.ts'
 import { StateSegment } from './state-segment.ts'
 
-/** A holder that registered, as its connection shows it. */
-export interface RegisteredHolder extends Reader {
-  describe(slot: number): HolderInfo
-  send(message: Partial<PrivateMessage> & { type: number }): void
-  /** The buffer is no more. */
-  forget(published: Published): void
-}
-
 /** An exported buffer that has left the environment: its record, its leash and its registered holders. */
-export class Published implements SharedState {
+export class Published implements SharedState, AudienceOwner {
   readonly core: BufferCore
   readonly state: StateSegment
   readonly record: number
@@ -22,11 +17,11 @@ export class Published implements SharedState {
   readonly base: number
   readonly leash = new Leash()
   readonly exporterAlive = true
-  readonly audience = undefined
+  readonly audience: Audience
+  /** What names it in private messages. */
+  readonly name: { segment: number; record: number; idLow: number; idHigh: number }
   /** Everybody to whom the present storage was given, those who are gone included. */
   readonly readers = new Set<Reader>()
-  /** Registered holders and the slot of each. */
-  readonly #holders = new Map<RegisteredHolder, number>()
 
   constructor(core: BufferCore, state: StateSegment) {
     this.core = core
@@ -34,6 +29,9 @@ export class Published implements SharedState {
     this.record = state.add(core)
     this.words = state.words
     this.base = StateSegment.base(this.record)
+    this.name = { segment: state.number, record: this.record, idLow: this.idLow, idHigh: this.idHigh }
+    this.audience = new Audience(this)
+    if (core.entry !== undefined) this.setFlag(RecordFlag.placed)
   }
 
   get idLow(): number {
@@ -44,21 +42,34 @@ export class Published implements SharedState {
     return this.words[this.base + StateRecord.idHigh] ?? 0
   }
 
-  get generation(): number {
-    return this.words[this.base + StateRecord.generation] ?? 0
+  /** It left as a placed buffer, though it may have been fixed since. */
+  get placed(): boolean {
+    return this.#has(RecordFlag.placed)
   }
 
-  addHolder(holder: RegisteredHolder, slot: number): void {
-    this.#holders.set(holder, slot)
-    this.readers.add(holder)
+  /** Whether it may still move. */
+  get movable(): boolean {
+    return this.core.entry !== undefined
   }
 
-  removeHolder(holder: RegisteredHolder): void {
-    this.#holders.delete(holder)
+  /** Its record says so, once it was placed and moves no more. */
+  noteFixed(): void {
+    if (this.placed && !this.movable) this.setFlag(RecordFlag.fixed)
+  }
+
+  add(registration: Registration): void {
+    this.readers.add(registration.holder)
+    this.audience.add(registration)
   }
 
   holders(): HolderInfo[] {
-    return Array.from(this.#holders, ([holder, slot]) => holder.describe(slot))
+    return Array.from(this.audience, ({ holder, slot }) => holder.describe(slot))
+  }
+
+  setStorage(storage: Storage, generation: number): void {
+    this.readers.clear()
+    for (const { holder } of this.audience) this.readers.add(holder)
+    this.state.setStorage(this.record, storage, generation)
   }
 
   /** A write bracket of a holder died open. */
@@ -72,22 +83,18 @@ export class Published implements SharedState {
 
   revoke(): void {
     this.setFlag(RecordFlag.revoked)
-    this.#tell(PrivateType.revoked)
+    this.audience.tell(PrivateType.revoked)
   }
 
   /** The record is free again, holders may drop what they keep mapped. */
   unpublish(): void {
-    this.#tell(PrivateType.freed)
-    for (const holder of this.#holders.keys()) holder.forget(this)
-    this.#holders.clear()
+    this.audience.tell(PrivateType.freed)
+    this.audience.close()
     this.leash.close()
     this.state.remove(this.record)
   }
 
-  #tell(type: number): void {
-    const { state, record, idLow, idHigh } = this
-    for (const holder of this.#holders.keys()) {
-      holder.send({ type, segment: state.number, record, idLow, idHigh })
-    }
+  #has(flag: number): boolean {
+    return ((this.words[this.base + StateRecord.flags] ?? 0) & flag) !== 0
   }
 }

@@ -122,6 +122,17 @@ export class PacketSocket {
     this.#readOrphaned()
   }
 
+  /**
+   * Hands over what stands in the socket already, until there is enough: for a caller that cannot wait for the event loop.
+   */
+  readNow(enough: () => boolean): void {
+    // Whoever fills it faster than it is read keeps nobody here for ever.
+    for (let packets = 0; packets < limits.maxPacketsPerDrain && !this.#ended && !enough(); packets++) {
+      if (!this.#receiveOne()) break
+    }
+    this.#watch()
+  }
+
   ref(): void {
     this.#poll.ref()
   }
@@ -170,7 +181,10 @@ export class PacketSocket {
   }
 
   #ready(events: number): void {
-    if (events < 0) return this.#end(systemError(events, 'epoll_wait', 'watching a socket'))
+    if (events < 0) {
+      this.#end(systemError(events, 'epoll_wait', 'watching a socket'))
+      return
+    }
     // After an error on the socket libuv has stopped watching it.
     if ((events & DISCONNECT) !== 0) this.#events = 0
     if ((events & WRITABLE) !== 0) this.#sendWaiting()
@@ -190,40 +204,13 @@ export class PacketSocket {
   }
 
   #receive(): void {
-    const native = addon()
-    const { meta } = native.scratch
     for (let packets = 0; packets < this.#burst && this.#reading; packets++) {
-      const length = native.receive(this.fd)
-      if (length === -errno.EAGAIN) {
-        this.#burst = Math.max(1, packets)
-        this.#fullBursts = 0
-        if (this.#orphaned) {
-          this.#end(undefined)
-          return
-        }
-        break
-      }
-      // A peer that left our packets unread resets the connection; told once, before what it had sent itself.
-      if (length === -errno.ECONNRESET) continue
-      if (length < 0) return this.#end(systemError(length, 'recvmsg', 'receiving'))
-      const descriptors = meta[Meta.descriptors] ?? 0
-      const flags = meta[Meta.flags] ?? 0
-      if ((flags & TRUNCATED_CONTROL) !== 0) {
-        return this.#end(
-          problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }),
-        )
-      }
-      if (length === 0) {
-        // An empty packet looks like the end of the stream; nobody sends one, so it is the end.
-        closeIncoming(descriptors, 0)
-        return this.#end(undefined)
-      }
-      if ((flags & TRUNCATED_DATA) !== 0) {
-        closeIncoming(descriptors, 0)
-        return this.#end(problem('protocol', { what: 'a packet is larger than any may be' }))
-      }
-      this.#reading = this.#handler.packet(length, descriptors) && !this.#ended
+      const more = this.#receiveOne()
       if (this.#ended) return
+      if (more) continue
+      this.#burst = Math.max(1, packets)
+      this.#fullBursts = 0
+      break
     }
     if (++this.#fullBursts > FULL_BURSTS) {
       this.#burst = Math.min(limits.maxPacketsPerTurn, this.#burst * 2)
@@ -231,6 +218,39 @@ export class PacketSocket {
     }
     this.#watch()
     this.#readOrphaned()
+  }
+
+  /** False when there is none, or when the socket has come to its end. */
+  #receiveOne(): boolean {
+    const native = addon()
+    const { meta } = native.scratch
+    const length = native.receive(this.fd)
+    if (length === -errno.EAGAIN) {
+      if (this.#orphaned) this.#end(undefined)
+      return false
+    }
+    // A peer that left our packets unread resets the connection; told once, before what it had sent itself.
+    if (length === -errno.ECONNRESET) return true
+    if (length < 0) return this.#end(systemError(length, 'recvmsg', 'receiving'))
+    const descriptors = meta[Meta.descriptors] ?? 0
+    const flags = meta[Meta.flags] ?? 0
+    if ((flags & TRUNCATED_CONTROL) !== 0) {
+      return this.#end(
+        problem('truncatedMessage', { what: 'its control data was truncated' }, { syscall: 'recvmsg' }),
+      )
+    }
+    if (length === 0) {
+      // An empty packet looks like the end of the stream; nobody sends one, so it is the end.
+      closeIncoming(descriptors, 0)
+      return this.#end(undefined)
+    }
+    if ((flags & TRUNCATED_DATA) !== 0) {
+      closeIncoming(descriptors, 0)
+      return this.#end(problem('protocol', { what: 'a packet is larger than any may be' }))
+    }
+    const wanted = this.#handler.packet(length, descriptors)
+    this.#reading = wanted && !this.#ended
+    return true
   }
 
   #sendWaiting(): void {
@@ -263,10 +283,12 @@ export class PacketSocket {
     for (const resolve of flushed) resolve()
   }
 
-  #end(error: DmaBufError | undefined): void {
-    if (this.#ended) return
+  /** False: nothing follows. */
+  #end(error: DmaBufError | undefined): false {
+    if (this.#ended) return false
     this.close(error)
     this.#handler.end(error)
+    return false
   }
 }
 

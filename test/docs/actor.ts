@@ -1,3 +1,4 @@
+import { Device } from '../../src/dma.ts'
 import { Channel, connect, type DmaBuf, listen, SystemHeap } from '../../src/index.ts'
 
 /**
@@ -37,6 +38,10 @@ const orders: Record<string, (path: string) => Promise<DmaBuf[]> | DmaBuf[]> = {
   },
   drop: () => {
     for (const buffer of held.splice(0)) buffer.close()
+    return []
+  },
+  attach: async () => {
+    for (const buffer of held) await (await buffer.attach(new Device('display'))).map('to-device')
     return []
   },
   bracket: () => {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import { Device } from '../../src/dma.ts'
 import {
   bufinfo,
   Channel,
@@ -55,6 +56,33 @@ test('the death of a holder ends its holding, and its open write bracket is told
   await expect.poll(() => bufinfo()[0]?.holders).toEqual([])
   using cpu = buffer.beginCpuAccessSync('read')
   expect(cpu.interrupted).toBe(true)
+}, 60_000)
+
+test('an attachment elsewhere keeps the buffer, and the death of its importer ends it', async () => {
+  const importer = actor()
+  const buffer = await heap.allocate(4096, { name: 'shown', movable: true })
+  await buffer.withCpuAccess('write', ({ bytes }) => bytes.fill(1))
+  await order(importer, 'hold', [buffer])
+  await order(importer, 'attach')
+  await order(importer, 'drop')
+  buffer.close()
+  const attachedDevices = [{ name: 'display', pid: importer.child.pid, mapped: true }]
+  expect(bufinfo()).toMatchObject([{ name: 'shown', wrappers: 0, attachedDevices }])
+  importer.child.kill('SIGKILL')
+  await expect.poll(bufinfo).toEqual([])
+}, 60_000)
+
+test('old storage goes when the last holder has begun a bracket after the move', async () => {
+  const holder = actor()
+  using buffer = await heap.allocate(2 << 20, { name: 'moved', movable: true })
+  await buffer.withCpuAccess('write', ({ bytes }) => bytes.fill(2))
+  // The answer to an order reads what is held.
+  expect((await order(holder, 'hold', [buffer])).message).toEqual([2])
+  using attachment = await buffer.attach(new Device('low', { dmaMask: 0xff_ffffn, maxSegments: 1 }))
+  using table = await attachment.map('to-device')
+  expect([table.generation, bufinfo()[0]?.holders]).toMatchObject([2, [{ generation: 1 }]])
+  expect((await order(holder, 'hold')).message).toEqual([2])
+  expect(bufinfo()[0]?.holders).toMatchObject([{ generation: 2 }])
 }, 60_000)
 
 test('memory outlives its exporter', async () => {

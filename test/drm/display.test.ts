@@ -71,7 +71,7 @@ describe('a display', () => {
   test('shows planes in one buffer and in several', async () => {
     const layout = planeLayout({ fourcc: 'NV12', width: 4, height: 4 })
     using all = heap.allocateSync(layout.byteLength)
-    all.withCpuAccessSync('write', (cpu) => cpu.bytes.forEach((_, i) => cpu.bytes.set([i], i)))
+    all.withCpuAccessSync('write', (cpu) => cpu.bytes.set(Array.from(cpu.bytes, (_, i) => i)))
     using chroma = heap.allocateSync(8)
     chroma.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(9))
     const nv12 = { width: 4, height: 4, fourcc: 'NV12', modifier: 0n }
@@ -128,7 +128,7 @@ describe('a display', () => {
     const contiguous = new Display(new Device('vc4', { maxSegments: 1 }))
     const memory = new PhysicalMemory()
     const scattering = new SystemHeap({ memory })
-    const shattered = memory.fragment({ longest: 4096, zone: 'normal' })
+    const shattered = memory.fragment({ longest: 4096 })
     using movable = await scattering.allocate(16 * 4096, { movable: true })
     using fixed = scattering.allocateSync(16 * 4096)
     await using first = await movable.attach(screen)

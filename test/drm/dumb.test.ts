@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Device } from '../../src/dma.ts'
 import { type DrmClient, DrmDevice, type DumbBuffer, MappedDumb } from '../../src/drm.ts'
 import { bufinfo } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
@@ -74,7 +75,10 @@ describe('createDumb', () => {
   test('names the buffer after device and sizes, or as it is told', () => {
     client.createDumb(size)
     client.createDumb({ ...size, name: 'mine' })
-    expect(bufinfo().map(({ name }) => name)).toEqual(['card0 100x10x32', 'mine'])
+    using long = new DrmDevice('é'.repeat(31))
+    long.open().createDumb(size)
+    const names = bufinfo().map(({ name }) => name)
+    expect(names).toEqual(['card0 100x10x32', 'mine', '100x10x32'])
   })
 })
 
@@ -179,6 +183,15 @@ describe('a mapping', () => {
     expect(device.stats().buffers).toBe(0)
   })
 
+  test('of a frozen buffer is refused: nobody would see what is drawn', () => {
+    const { handle } = filled(1)
+    using prime = client.handleToFd(handle)
+    prime.freeze()
+    expect(codeNow(() => client.mapDumb(handle))).toBe('EACCES')
+    using again = client.handleToFd(handle)
+    expect([again.frozen, client.fdToHandle(again)]).toEqual([true, handle])
+  })
+
   test('has no bytes after close, which may come twice', async () => {
     const { handle } = client.createDumb(size)
     const mapped = client.mapDumb(handle)
@@ -266,6 +279,7 @@ describe('a device', () => {
 
   test.each<[unknown, unknown]>([
     ['', {}],
+    ['', { device: new Device('screen') }],
     [7, {}],
     ['card', { memory: 0 }],
     ['card', { memory: 4097 }],
@@ -273,7 +287,7 @@ describe('a device', () => {
     ['card', { pitchAlignment: 0 }],
     ['card', { device: {} }],
     ['card', { memroy: 4096 }],
-  ])('cannot be %j with %j', (name, drmOptions) => {
+  ])('cannot be %j with wrong options (%#)', (name, drmOptions) => {
     expect(codeNow(() => new DrmDevice(name as string, drmOptions as object))).toBe('EINVAL')
   })
 

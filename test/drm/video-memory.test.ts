@@ -131,6 +131,18 @@ describe('buffers of a device with memory of its own', () => {
     expect(await use(handles[3]!)).toBe(4)
   })
 
+  test('do not leave once they are frozen', async () => {
+    const handles = [1, 2, 3, 4].map(create)
+    using prime = client.handleToFd(handles[0]!)
+    prime.freeze()
+    for (const handle of handles.slice(1)) await use(handle)
+    expect(prime.frozen).toBe(true)
+    const { evictions } = memory()
+    await using attachment = await prime.attach(device.device)
+    using _table = await attachment.map('to-device')
+    expect(memory().evictions).toBe(evictions)
+  })
+
   test('stay at the addresses where JavaScript sees them', async () => {
     const handles = [1, 2, 3, 4].map(create)
     using mapping = client.mapDumb(handles[0]!)

@@ -1,5 +1,6 @@
 import { fstatSync, ftruncateSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { charge, memoryBudget } from '../../src/memory/budget.ts'
 import { createMemfd } from '../../src/memory/memfd.ts'
 import {
   createMovedStorage,
@@ -8,8 +9,9 @@ import {
   type MovedStorage,
   populateMovedStorage,
   prepareMovedStorage,
+  retireStorage,
 } from '../../src/memory/moved-storage.ts'
-import { READ_ONLY_SEALS, WRITABLE_SEALS } from '../../src/memory/seals.ts'
+import { READ_ONLY_SEALS, UNDECIDED_SEALS, WRITABLE_SEALS } from '../../src/memory/seals.ts'
 import { MapKind, type Mapping } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
@@ -28,10 +30,13 @@ function bytesOf(mapping: Mapping): Uint8Array {
   return new Uint8Array(view)
 }
 
-/** Storage of the old kind, whose bytes tell their place. */
-function oldStorage(byteLength: number) {
+const seals = { writable: WRITABLE_SEALS, 'read-only': READ_ONLY_SEALS, undecided: UNDECIDED_SEALS } as const
+
+/** Storage to be moved, whose bytes tell their place. */
+function oldStorage(byteLength: number, sharing?: keyof typeof seals) {
   const fd = createMemfd('old', byteLength)
   const from = mapped(fd, byteLength)
+  if (sharing !== undefined) expect(addon().addSeals(fd, seals[sharing])).toBe(0)
   const bytes = bytesOf(from)
   for (let i = 0; i < bytes.length; i++) bytes[i] = i % 251
   return {
@@ -52,16 +57,15 @@ function held({ fd }: MovedStorage): number {
 const makers = { fresh: createMovedStorage, prepared: prepareMovedStorage }
 const sizes = [1, 4096, 10_001, 3 << 20]
 
-for (const sharing of ['writable', 'read-only'] as const) {
+for (const sharing of ['writable', 'read-only', 'undecided'] as const) {
   for (const [kind, make] of Object.entries(makers)) {
     test(`${kind} ${sharing} storage is sealed before it is filled, and has every page afterwards`, () => {
       for (const size of sizes) {
-        using source = oldStorage(size)
+        using source = oldStorage(size, sharing)
         const moved = make('x', size, sharing)
         const whole = Math.ceil(size / 4096) * 4096
         expect([fstatSync(moved.fd).size, held(moved)]).toEqual([whole, kind === 'fresh' ? 0 : whole])
-        const seals = sharing === 'writable' ? WRITABLE_SEALS : READ_ONLY_SEALS
-        expect(addon().getSeals(moved.fd) & 0x1f).toBe(seals)
+        expect(addon().getSeals(moved.fd) & 0x1f).toBe(seals[sharing])
         fillMovedStorage(source.from, moved, 'x')
         expect(held(moved)).toBe(whole)
         const copy = mapped(moved.fd, size, MapKind.sharedReadOnly)
@@ -73,7 +77,7 @@ for (const sharing of ['writable', 'read-only'] as const) {
   }
 
   test(`a view that was held before shows the ${sharing} storage that its mapping takes over`, () => {
-    using source = oldStorage(1 << 20)
+    using source = oldStorage(1 << 20, sharing)
     const moved = prepareMovedStorage('x', 1 << 20, sharing)
     fillMovedStorage(source.from, moved, 'x')
     expect(source.from.takeOver(moved.mapping!)).toBe(0)
@@ -93,10 +97,10 @@ test('storage can be filled by others once its pages are taken', () => {
 })
 
 test('storage that was truncated is not copied', () => {
-  for (const sharing of ['writable', 'read-only'] as const) {
+  for (const make of Object.values(makers)) {
     using source = oldStorage(1 << 16)
     ftruncateSync(source.fd, 4096)
-    const moved = createMovedStorage('x', 1 << 16, sharing)
+    const moved = make('x', 1 << 16, 'writable')
     expect(() => fillMovedStorage(source.from, moved, 'frame')).toThrow(
       expect.objectContaining({
         code: 'ENODEV',
@@ -111,4 +115,26 @@ test('more than there can be is an error, and nothing is left of the try', () =>
   for (const make of Object.values(makers)) {
     expect(() => make('x', 2 ** 50, 'writable')).toThrow(expect.objectContaining({ code: 'EDQUOT' }))
   }
+})
+
+test('storage that a move has left is closed a turn later, or with the next one that is left', async () => {
+  const { used } = memoryBudget()
+  const left = [1, 2].map(() => createMemfd('left', 4096))
+  for (const fd of left) {
+    charge(4096)
+    retireStorage({ fd, charged: 4096 })
+  }
+  expect(left.map((fd) => addon().getSeals(fd) >= 0)).toEqual([false, true])
+  expect(memoryBudget().used).toBe(used + 4096)
+  await new Promise(setImmediate)
+  expect(addon().getSeals(left[1]!)).toBeLessThan(0)
+  expect(memoryBudget().used).toBe(used)
+
+  // The budget is for what is in use: new storage does not stand in line behind the old.
+  using source = oldStorage(4096, 'writable')
+  const fd = createMemfd('left', 4096)
+  charge(4096)
+  retireStorage({ fd, charged: 4096 })
+  dropMovedStorage(createMovedStorage('x', 4096, source.fd))
+  expect(memoryBudget().used).toBe(used)
 })

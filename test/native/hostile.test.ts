@@ -34,9 +34,18 @@ test('no function crashes on any arguments', () => {
 test('no method of a mapping crashes on any arguments', () => {
   const fd = memory(1 << 16)
   const mapping = mapped(fd, 0, 1 << 16, 0)
-  const methods = ['duplicate', 'populate', 'refresh', 'relocate', 'view', 'adviseHugePages'] as const
+  const methods = [
+    ...(['duplicate', 'populate', 'refresh', 'relocate', 'takeOver', 'view'] as const),
+    'adviseHugePages',
+  ] as const
+  const other = fc.constantFrom(
+    mapping,
+    mapped(fd, 0, 4096, 0),
+    Object.create(mapping),
+    new Proxy(mapping, {}),
+  )
   fc.assert(
-    fc.property(fc.constantFrom(...methods), fc.array(fc.anything(), { maxLength: 3 }), (name, args) => {
+    fc.property(fc.constantFrom(...methods), fc.array(fc.oneof(fc.anything(), other)), (name, args) => {
       try {
         Reflect.apply(mapping[name] as () => unknown, mapping, args)
       } catch (error) {
@@ -44,6 +53,35 @@ test('no method of a mapping crashes on any arguments', () => {
       }
     }),
     { numRuns: 1000 },
+  )
+  mapping.close()
+  addon.close(fd)
+})
+
+test('no copy crashes on any arguments', () => {
+  const fd = memory(1 << 16)
+  const mapping = mapped(fd, 0, 1 << 16, 0)
+  const place = fc.oneof(
+    fc.constantFrom(0, 1, 65_535, 65_536, 65_537, -1, 2 ** 53, 2 ** 53 - 65_536, 0.5, Number.NaN),
+    fc.anything(),
+  )
+  const file = fc.constantFrom(fd, -1, 900_000, 2 ** 31, 'a', undefined)
+  const target = fc.oneof(fc.constant(mapping), fc.anything())
+  const calls = [
+    (...args: unknown[]) =>
+      Reflect.apply(addon.copyToFile, addon, [mapping, args[0], args[1], args[3], args[2]]),
+    (...args: unknown[]) =>
+      Reflect.apply(addon.copyMapping, addon, [mapping, args[0], args[4], args[1], args[2]]),
+  ]
+  fc.assert(
+    fc.property(fc.constantFrom(...calls), place, place, place, file, target, (call, ...args) => {
+      try {
+        expect(call(...args)).toBeLessThanOrEqual(0)
+      } catch (error) {
+        expect(error).toBeInstanceOf(TypeError)
+      }
+    }),
+    { numRuns: 2000 },
   )
   mapping.close()
   addon.close(fd)

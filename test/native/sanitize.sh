@@ -13,6 +13,7 @@ cp -r "$root/native/binding.gyp" "$root/native/binding" "$root/native/sys" "$roo
 cd "$root"
 # Only the test's Node gets the library: one thread, since forked runners would mix their reports.
 DMABUF_ADDON=$copy/build/Release/dmabuf.node \
+  DMABUF_STRESS_SECONDS=60 \
   LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
   ASAN_OPTIONS=detect_leaks=0:allow_user_segv_handler=1:handle_sigbus=0:abort_on_error=1 \
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \

@@ -20,6 +20,8 @@ test('the package holds the library, its binaries, the sources of the addon and 
       'dist/index.d.ts',
       'dist/dma.js',
       'dist/dma.d.ts',
+      'dist/drm.js',
+      'dist/drm.d.ts',
       `prebuilds/linux-${process.arch}/dmabuf.glibc.node`,
       'native/binding.gyp',
       'LICENSE',
@@ -57,6 +59,10 @@ test.each([
   [
     'ESM import of its devices',
     ['--input-type=module', '-e', "import { Device } from 'dmabuf/dma'; new Device('camera')"],
+  ],
+  [
+    'ESM import of its graphics device',
+    ['--input-type=module', '-e', "import { DrmDevice } from 'dmabuf/drm'; new DrmDevice('card0').open()"],
   ],
   ['require() of its devices', ['-e', "const { Device } = require('dmabuf/dma'); new Device('camera')"]],
   [

@@ -90,16 +90,23 @@ export class Exported implements ExporterOps {
     this.step()
   }
 
-  /** Brings the side pages in step. */
+  /** Brings the side pages in step, if there are any. */
   step(): void {
+    const { start, length } = this.#extent
+    if (start <= this.address && start + length >= this.end) return
     if (this.present) this.#vmem.step()
   }
 
   release(): void {
     refund(this.#charged)
+    this.makePrivate()
+  }
+
+  /** Idempotent; may be tried again when it failed. */
+  makePrivate(): void {
     if (this.#owner === undefined) return
     if (!this.present) return this.abandon()
-    this.#vmem.step()
+    this.step()
     // When it fails, the owner stays for ever: memory that is still shared must not be given back.
     checked(
       this.#vmem.end(this.#accessible()),

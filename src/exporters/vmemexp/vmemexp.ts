@@ -8,7 +8,7 @@ import type { Sharing } from '../../memory/seals.ts'
 import type { MappedFile } from '../../native/addon.ts'
 import { addon } from '../../native/load.ts'
 import { type Block, blockOf, type ExportableMemory } from './block.ts'
-import { exportedOver } from './exported.ts'
+import { type Exported, exportedOver } from './exported.ts'
 import { foundBuffer } from './found.ts'
 import { frames } from './frames.ts'
 import { type SharePagesOptions, sharePages } from './share-pages.ts'
@@ -74,7 +74,11 @@ export const vmemexp: VmemExporter = Object.freeze({
       sharing: oneOf('sharing', opts.sharing ?? 'writable', ['writable', 'read-only']),
       lock: boolean('lock', opts.lock ?? true),
     }
-    return wrap(exportBlock(blockOf(view), shareOptions))
+    const buffer = wrap(exportBlock(blockOf(view), shareOptions))
+    if (shareOptions.sharing !== 'read-only' || buffer.sharing === 'read-only') return buffer
+    // Whoever has it already may write, and that cannot be taken back.
+    buffer.close()
+    throw problem('vmemWritable', { bytes: buffer.byteLength })
   },
 
   allocate(byteLength: number): ArrayBuffer {
@@ -108,23 +112,23 @@ function exportBlock(block: Block, shareOptions: SharePagesOptions): BufferCore 
 
 /** The buffer of an export in this environment that has the range already. */
 function exportedBefore(block: Block): BufferCore | undefined {
-  const { address, byteLength, base, owner } = block
-  for (const each of exportedOver(address, byteLength)) {
-    // Taken away by means that nobody is told of, and here it is again; or its addresses are used anew.
-    if (!each.present) {
-      if (base === each.base && each.isIn(mappingsOver(block))) each.adopt(owner)
-      else {
-        each.abandon()
-        continue
-      }
-    }
-    const inside = address >= each.address && address + byteLength <= each.end
-    if (!inside || each.core === undefined) {
-      throw problem('vmemOverlap', { bytes: byteLength, others: each.byteLength })
-    }
-    return subBuffer(each.core, address - each.address, byteLength)
-  }
-  return undefined
+  const { address, byteLength } = block
+  const [each] = exportedOver(address, byteLength).filter((found) => stillThere(found, block))
+  if (each?.core === undefined) return undefined
+  const inside = address >= each.address && address + byteLength <= each.end
+  if (!inside) throw problem('vmemOverlap', { bytes: byteLength, others: each.byteLength })
+  return subBuffer(each.core, address - each.address, byteLength)
+}
+
+function stillThere(exported: Exported, block: Block): boolean {
+  if (exported.core?.destroyed === true) exported.makePrivate()
+  else if (exported.present) return true
+  // Taken away by means that nobody is told of, and here it is again; or its addresses are used anew.
+  else if (block.base === exported.base && exported.isIn(mappingsOver(block))) {
+    exported.adopt(block.owner)
+    return true
+  } else exported.abandon()
+  return false
 }
 
 function mappingsOver({ address, byteLength }: Block): MappedFile[] {
