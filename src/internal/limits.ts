@@ -9,8 +9,8 @@ export const limits = Object.freeze({
   maxBuffersPerMessage: 32,
   /** Binary parts in one message. */
   maxPartsPerMessage: 256,
-  /** Descriptors in one packet: four for each buffer at the most. */
-  maxDescriptorsPerMessage: 128,
+  /** Descriptors in one packet: four for each buffer and two for each fence at the most. */
+  maxDescriptorsPerMessage: 192,
   /** Descriptors that a channel has under way before it waits for the peer to have read some. */
   maxDescriptorsInFlight: 192,
   /** Messages that wait inside this process because the socket is full; one more send is refused (`ENOBUFS`). */
