@@ -4,12 +4,22 @@ import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
 import type { Sharing } from '../memory/seals.ts'
+import type { Reservation } from '../sync/reservation.ts'
+import type { SyncFile } from '../sync/sync-file.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
 import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
+import {
+  exportFences,
+  type FenceOptions,
+  importFences,
+  pollFences,
+  reservationOf,
+  waitForFences,
+} from './fences.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
 import { MappedRange } from './mapped-range.ts'
@@ -129,7 +139,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Begins CPU access: waits for what stands in the way (fences of a real dma-buf), then gives the memory. End it
+   * Begins CPU access: waits for what stands in the way (fences), then gives the memory. End it
    * with `end()` or `using`. Errors: `EBADF` closed, `ENODEV` revoked or truncated, `EACCES` writing read-only
    * memory, `EOWNERDEAD` with `strict`.
    */
@@ -147,23 +157,34 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       }
     }
     for (;;) {
-      const cpu = this.#begin(access, accessOpts)
-      if (cpu !== undefined) return cpu
+      let cpu = this.#begin(access, accessOpts, 'wait')
+      if (cpu === 'fenced') {
+        await this.#fencesPassed(core, access, signal)
+        cpu = this.#begin(access, accessOpts, 'entered')
+      }
+      if (cpu instanceof CpuAccess) return cpu
       await this.#passable(core, signal)
     }
   }
 
   /** As {@link beginCpuAccess}, at once: throws `EAGAIN` where that would have to wait. */
   beginCpuAccessSync(access: Access, accessOpts?: AccessOptions): CpuAccess {
-    const cpu = this.#begin(access, accessOpts)
-    if (cpu !== undefined) return cpu
+    const cpu = this.#begin(access, accessOpts, 'try')
+    if (cpu instanceof CpuAccess) return cpu
     const { name, storage } = this.#core
     const why = storage.fd < 0 ? 'its storage is not allocated here yet' : 'it is being moved'
     throw problem('moving', { name, why })
   }
 
-  /** Undefined where the storage of a placed buffer has to be waited for. */
-  #begin(access: Access, accessOpts: AccessOptions = none): CpuAccess | undefined {
+  /**
+   * Undefined where the storage of a placed buffer has to be waited for; `'fenced'` where fences have to be: then the bracket
+   * is open (step B5), and this is called again with `'entered'`.
+   */
+  #begin(
+    access: Access,
+    accessOpts: AccessOptions = none,
+    step: 'try' | 'wait' | 'entered',
+  ): CpuAccess | 'fenced' | undefined {
     const core = this.#open()
     const writes = checkAccess(access) !== 'read'
     let offset = 0
@@ -178,7 +199,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
     const tether = this.#tether as Tether
     const { lease } = tether
-    if (!lease.enter(core, writes)) {
+    if (step !== 'entered' && !lease.enter(core, writes)) {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
       return undefined
     }
@@ -188,6 +209,10 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       // Sealed memory cannot be truncated, so there is nothing to ask for.
       if (core.storage.kind !== 'memfd' && core.mappings.faulted)
         throw problem('truncated', { name: core.name })
+      if (step !== 'entered' && core.fences?.pending(access) === true) {
+        if (step === 'wait') return 'fenced'
+        throw problem('fencesPending', { name: core.name, access })
+      }
       interrupted = core.takeInterrupted()
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
@@ -254,6 +279,42 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   /**
+   * The fences of this buffer, in the environment of its exporter: what has to be done before others may use it. `EINVAL` in
+   * a holder, which has {@link exportSyncFile} and {@link importSyncFile}, and for a real dma-buf, whose fences the kernel
+   * keeps.
+   */
+  get reservation(): Reservation {
+    return reservationOf(this.#open())
+  }
+
+  /**
+   * What an access has to wait for, as of now: a reader for those who write, a writer for everybody
+   * (`DMA_BUF_IOCTL_EXPORT_SYNC_FILE`). Signalled when that is nothing; fences that come later do not delay it. The caller
+   * closes it. Errors: `ENODEV` when the exporter is gone.
+   */
+  exportSyncFile(access: Access, fenceOpts?: FenceOptions): Promise<SyncFile> {
+    return exportFences(this.#open(), access, fenceOpts)
+  }
+
+  /**
+   * Makes everybody who comes later wait for what this access still does (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`): `'read'` holds up
+   * writers, `'write'` everybody. The fences of a merged file are added one by one; one that is there already may become
+   * stronger, never weaker. The file is borrowed. Errors: `ENODEV` when the exporter is gone, `ENOBUFS` beyond
+   * `limits.maxFencesPerBuffer`.
+   */
+  importSyncFile(file: SyncFile, access: Access): Promise<void> {
+    return importFences(this.#open(), file, access)
+  }
+
+  /**
+   * Resolves when nothing stands in the way of this access, as `poll(2)` of a dma-buf says (`POLLIN` for reading, `POLLOUT`
+   * for writing); a fence that failed stands in nobody's way. Keeps the buffer meanwhile.
+   */
+  poll(access: Access, fenceOpts?: FenceOptions): Promise<void> {
+    return pollFences(this.#open(), access, fenceOpts)
+  }
+
+  /**
    * Ends the moving of a placed buffer for good: its storage is allocated, and has a descriptor to show. Resolves at once
    * for a buffer that never moves. `ENODEV` when the exporter is gone.
    */
@@ -308,6 +369,22 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
+  }
+
+  /** The bracket stays raised meanwhile, so that nothing is moved away under who waits. */
+  async #fencesPassed(core: BufferCore, access: Access, signal: AbortSignal | undefined): Promise<void> {
+    const { lease } = this.#tether as Tether
+    core.retain()
+    try {
+      await waitForFences(core, access, signal)
+      this.#open()
+    } catch (error) {
+      // Does nothing when the wrapper was closed meanwhile.
+      lease.lower(access !== 'read')
+      throw error
+    } finally {
+      core.release()
+    }
   }
 
   async #passable(core: BufferCore, signal: AbortSignal | undefined): Promise<void> {

@@ -62,6 +62,8 @@ export const limits = Object.freeze({
   parkTimeout: 2_000,
   /** Fences in one message; those of a merged sync file count each. */
   maxFencesPerMessage: 32,
+  /** Pending fences of one buffer. */
+  maxFencesPerBuffer: 1024,
   /**
    * Milliseconds that a fence is waited for whose end was shut by somebody although its signaller seems to live; then it
    * fails with `EOWNERDEAD`.

@@ -21,6 +21,25 @@ export const syncProblems = {
     cause: 'Nobody has put a fence there yet.',
     remedy: 'Wait until the point is added to the chain.',
   },
+  fencesPending: {
+    code: 'EAGAIN',
+    text: 'buffer {name} cannot be entered for {access} at once: fences are pending',
+    cause: 'A device or another process is not done with the buffer, and said so by a fence.',
+    remedy:
+      'Use the form that returns a promise: it waits. poll() tells when there is nothing in the way any more.',
+  },
+  bufferFences: {
+    code: 'ENOBUFS',
+    text: 'buffer {name} has {count} pending fences already',
+    cause: 'Each context has one place; somebody adds fences of ever new timelines, or never signals them.',
+    remedy: 'Use one timeline for each device or queue, and signal what is done.',
+  },
+  noReservation: {
+    code: 'EINVAL',
+    text: 'the fences of buffer {name} are not kept here: {why}',
+    cause: 'A reservation belongs to the environment of the exporter; those of a real dma-buf to the kernel.',
+    remedy: 'Use exportSyncFile() and importSyncFile().',
+  },
   mainThread: {
     code: 'EDEADLK',
     text: '{what} blocks, and this is the main thread',

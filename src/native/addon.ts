@@ -112,6 +112,12 @@ export interface Addon {
   // ---- real dma-bufs ----------------------------------------------------------------------------------
   /** `DMA_BUF_IOCTL_SYNC` with these flags. May block on fences: poll first. */
   dmaBufSync(fd: number, flags: number): number
+  /** `DMA_BUF_IOCTL_EXPORT_SYNC_FILE` with these flags: a new sync file of the kernel. */
+  dmaBufExportSyncFile(fd: number, flags: number): number
+  /** `DMA_BUF_IOCTL_IMPORT_SYNC_FILE` with these flags. */
+  dmaBufImportSyncFile(fd: number, flags: number, syncFile: number): number
+  /** The status of a sync file of the kernel (`SYNC_IOC_FILE_INFO`): 1 signalled, 0 pending, or its negative errno. */
+  syncFileStatus(fd: number): number
   /** `poll(2)` without waiting: the events of `events` (and hang-up, error) that are there now. */
   pollNow(fd: number, events: number): number
 

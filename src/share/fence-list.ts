@@ -2,8 +2,9 @@ import { checked, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { instance, list } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
-import { type Fence, handleOf, signalledFence } from '../sync/fence.ts'
+import { type Fence, handleOf, kernelDescriptorOf, signalledFence } from '../sync/fence.ts'
 import { FenceArray } from '../sync/fence-array.ts'
+import { KernelFence } from '../sync/kernel-fence.ts'
 import { leavesOf } from '../sync/merge.ts'
 import { receiveFence } from '../sync/receive-fence.ts'
 import { SyncFile } from '../sync/sync-file.ts'
@@ -45,23 +46,35 @@ export function writeFence(
   { file, fileName, fence }: OutgoingFence,
   descriptors: { count: number; readonly owned: number[] },
 ): void {
-  const handle = handleOf(fence)
+  const kernel = kernelDescriptorOf(fence)
+  const handle = kernel === undefined ? handleOf(fence) : undefined
   const { seqno, error, timestamp, timelineName } = fence
   const common = { file, seqno, timelineName, fileName }
-  if (handle === undefined) {
-    const done = { slot: 0, contextLow: 0, contextHigh: 0, error: -(error ?? 0), timestamp }
-    writeFenceRecord(view, at, { ...common, ...done, flags: FenceFlag.signalled })
+  const none = { slot: 0, contextLow: 0, contextHigh: 0 }
+  if (kernel !== undefined) {
+    pass([kernel], descriptors)
+    const pending = { error: 0, timestamp: 0n, flags: FenceFlag.kernel }
+    writeFenceRecord(view, at, { ...common, ...none, ...pending })
     return
   }
+  if (handle === undefined) {
+    const done = { error: -(error ?? 0), timestamp, flags: FenceFlag.signalled }
+    writeFenceRecord(view, at, { ...common, ...none, ...done })
+    return
+  }
+  pass([handle.page, handle.end], descriptors)
+  const { slot, contextLow, contextHigh } = handle
+  writeFenceRecord(view, at, { ...common, slot, contextLow, contextHigh, error: 0, timestamp: 0n, flags: 0 })
+}
+
+/** Copies: a fence may signal, and its descriptors be closed, before the message leaves. */
+function pass(fds: readonly number[], descriptors: { count: number; readonly owned: number[] }): void {
   const native = addon()
-  for (const fd of [handle.page, handle.end]) {
-    // It may signal, and its descriptors be closed, before the message leaves.
+  for (const fd of fds) {
     const own = checked(native.duplicate(fd), 'fcntl', 'sending a fence')
     descriptors.owned.push(own)
     native.scratch.outgoing[descriptors.count++] = own
   }
-  const { slot, contextLow, contextHigh } = handle
-  writeFenceRecord(view, at, { ...common, slot, contextLow, contextHigh, error: 0, timestamp: 0n, flags: 0 })
 }
 
 /** The sync files of the packet just received, or what is wrong with one of its fences. */
@@ -77,7 +90,7 @@ export function readFences(
     if (record.file === files.length) files.push({ name: record.fileName, fences: [] })
     const file = files[record.file]
     if (file === undefined || record.file !== files.length - 1) return 'fences in no order'
-    const fence = fenceOf(record, descriptors)
+    const fence = fenceOf(record, () => descriptors.take())
     if (typeof fence === 'string') return fence
     file.fences.push(fence)
   }
@@ -87,14 +100,23 @@ export function readFences(
   })
 }
 
-function fenceOf(record: FenceRecord, descriptors: IncomingDescriptors): Fence | string {
+/** A fence that came; `take` gives the next of the descriptors that came along, or -1. */
+export function fenceOf(record: FenceRecord, take: () => number): Fence | string {
   if ((record.flags & FenceFlag.signalled) !== 0) {
     if (record.error > 4095) return `a fence with the error ${record.error}`
     return signalledFence(record.timestamp, record.error === 0 ? undefined : -record.error)
   }
-  const page = descriptors.take()
-  const end = descriptors.take()
+  const page = take()
+  if ((record.flags & FenceFlag.kernel) !== 0) return kernelFence(page)
+  const end = take()
   if (page >= 0 && end >= 0) return receiveFence(record, page, end)
   if (page >= 0) addon().closeLater([page])
   return 'a pending fence without its page and its end'
+}
+
+/** The link of a descriptor is the kernel's own word, and asks no file system. */
+function kernelFence(fd: number): Fence | string {
+  if (fd >= 0 && addon().linkTarget(fd) === 'anon_inode:sync_file') return KernelFence.make(fd)
+  if (fd >= 0) addon().closeLater([fd])
+  return 'a sync file that is none'
 }

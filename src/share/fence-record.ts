@@ -7,6 +7,8 @@ export { FENCE_BYTES } from '../transport/packet.ts'
 export const FenceFlag = {
   /** Has signalled: no descriptors. Without it a page of timelines and an end come along. */
   signalled: 1,
+  /** A sync file of the kernel comes along. */
+  kernel: 2,
 } as const
 
 export interface FenceRecord {

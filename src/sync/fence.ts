@@ -31,6 +31,8 @@ export interface FenceOps {
   setDeadline?(fence: Fence, deadline: bigint): void
   /** Blocks for at most so many milliseconds, or until it is worth asking again. Without it only this thread can signal. */
   block?(fence: Fence, milliseconds: number): void
+  /** The sync file of the kernel behind a pending fence; borrowed. */
+  descriptor?(fence: Fence): number
   /** What another environment needs to wait for it; asked of pending fences only. Containers have none. */
   handle?(fence: Fence): FenceHandle | undefined
 }
@@ -58,6 +60,8 @@ export let makeFence: (init: FenceInit) => Fence
 export let completeFence: (fence: Fence, error: number | undefined, timestamp: bigint) => boolean
 /** Blocks on a fence, see {@link FenceOps.block}. */
 export let blockOn: (fence: Fence, milliseconds: number) => void
+/** The kernel's own sync file behind a pending fence, borrowed; `undefined` where there is none. */
+export let kernelDescriptorOf: (fence: Fence) => number | undefined
 /** How a pending fence that is no container crosses to another environment. */
 export let handleOf: (fence: Fence) => FenceHandle | undefined
 /** Whether the value is a fence. */
@@ -95,6 +99,7 @@ export class Fence {
     makeFence = (init) => new Fence(init, makingFence)
     completeFence = (fence, error, timestamp) => fence.#complete(error, timestamp)
     blockOn = (fence, milliseconds) => fence.#block(milliseconds)
+    kernelDescriptorOf = (fence) => (fence.isSignalled ? undefined : fence.#ops.descriptor?.(fence))
     handleOf = (fence) => fence.#ops.handle?.(fence)
     isFence = (value): value is Fence => typeof value === 'object' && value !== null && #ops in value
   }

@@ -2,7 +2,7 @@ import { errno, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { instance, options, text } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
-import { checkFence, type Fence, type FenceWaitOptions, handleOf } from './fence.ts'
+import { checkFence, type Fence, type FenceWaitOptions, handleOf, kernelDescriptorOf } from './fence.ts'
 import { leavesOf, mergeFences } from './merge.ts'
 
 export interface SyncFileOptions {
@@ -117,10 +117,10 @@ export class SyncFile implements Disposable {
 
   #open(): Ends {
     const native = addon()
-    const handle = handleOf(this.fence)
+    const pending = kernelDescriptorOf(this.fence) ?? handleOf(this.fence)?.end
     const what = `a descriptor for sync file ${this.name}`
-    if (handle !== undefined) {
-      const theirs = native.duplicate(handle.end)
+    if (pending !== undefined) {
+      const theirs = native.duplicate(pending)
       if (theirs < 0) throw systemError(theirs, 'fcntl', what)
       return this.#owned({ theirs, mine: -1 }, () => {})
     }
