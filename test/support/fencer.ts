@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import {
   type Channel,
+  type DmaBuf,
   forkWithChannel,
   type JsonLike,
   type Received,
@@ -37,12 +38,22 @@ export class Fencer implements AsyncDisposable {
     return new Fencer(channel, once(worker, 'exit'), () => worker.terminate())
   }
 
-  tell(action: string, values: Values = {}, fences: readonly SyncFile[] = []): Promise<void> {
-    return this.channel.send({ do: action, ...values }, [], { fences })
+  tell(
+    action: string,
+    values: Values = {},
+    fences: readonly SyncFile[] = [],
+    buffers: readonly DmaBuf[] = [],
+  ): Promise<void> {
+    return this.channel.send({ do: action, ...values }, buffers, { fences })
   }
 
-  async ask(action: string, values?: Values, fences?: readonly SyncFile[]): Promise<Answer> {
-    await this.tell(action, values, fences)
+  async ask(
+    action: string,
+    values?: Values,
+    fences?: readonly SyncFile[],
+    buffers?: readonly DmaBuf[],
+  ): Promise<Answer> {
+    await this.tell(action, values, fences, buffers)
     const answer = (await this.channel.receive()) as Answer
     if (answer.message['done'] !== action) throw new Error(`unexpected ${JSON.stringify(answer.message)}`)
     return answer
