@@ -255,7 +255,8 @@ export class ChannelLink implements Reader {
         ? []
         : attempt(buffers, () => readFences(rx(), layout.fences, header.fences, descriptors))
     if (typeof fences === 'string') return drop(buffers, fences)
-    if (descriptors.left > 0) return drop(buffers, `${descriptors.left} descriptors that belong to nothing`)
+    if (descriptors.left > 0)
+      return drop(buffers, `${descriptors.left} descriptors that belong to no buffer or fence`)
     let message: JsonLike
     try {
       message = readBody(header, layout, length)
