@@ -1,6 +1,7 @@
+import { MOVED } from './lib/frames.ts'
 import { bytes } from './lib/table.ts'
 import { copyingPeers } from './peers/index.ts'
-import type { Aim, Brackets, Figures, Measurement } from './types.ts'
+import type { Aim, Brackets, Figures, Measurement, Moves } from './types.ts'
 
 /** All aims are for one core: across cores the wake-up of a sleeping core hides what a hand-over costs. */
 const PLACEMENT = 'same'
@@ -42,7 +43,11 @@ function frameRates(look: Look, size: number): Aim[] {
 }
 
 /** What the library promises, against what was measured. */
-export function aims(measurements: readonly Measurement[], bracket: Brackets | null): Aim[] {
+export function aims(
+  measurements: readonly Measurement[],
+  bracket: Brackets | null,
+  moves: Moves | null,
+): Aim[] {
   const look: Look = (peer, size) =>
     measurements.find((m) => m.peer === peer && m.size === size && m.placement === PLACEMENT)?.figures
   const sizes = [...new Set(measurements.map(({ size }) => size))].sort((a, b) => a - b)
@@ -69,5 +74,16 @@ export function aims(measurements: readonly Measurement[], bracket: Brackets | n
       floor: null,
     }),
     ...frameRates(look, big),
+    ...(
+      [
+        ['prepared', 'storage that was made ready', 1.3],
+        ['fresh', 'new storage', 2],
+      ] as const
+    ).map(([kind, what, limit]) =>
+      atMost(`map that moves ${bytes(MOVED)} into ${what}, to a copy of as much`, limit, 'x', {
+        measured: ratio(moves?.[kind].median, moves?.copy.median),
+        floor: null,
+      }),
+    ),
   ]
 }

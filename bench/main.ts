@@ -8,7 +8,7 @@ import { aims } from './aims.ts'
 import { crossover, point } from './crossover.ts'
 import { aggregate } from './lib/aggregate.ts'
 import { facts } from './lib/facts.ts'
-import { FRAME_4K } from './lib/frames.ts'
+import { FRAME_4K, MOVED } from './lib/frames.ts'
 import { ensurePackages } from './lib/packages.ts'
 import { coresFor, type Placement } from './lib/pin.ts'
 import { Runner } from './lib/runner.ts'
@@ -16,7 +16,17 @@ import { type Options, parseOptions, usage } from './options.ts'
 import { compileFloor } from './peers/floor.ts'
 import { peers } from './peers/index.ts'
 import { report } from './report.ts'
-import type { Brackets, Cores, Crossover, Figures, Measurement, Part, Results } from './types.ts'
+import type {
+  Brackets,
+  Cores,
+  Crossover,
+  Devices,
+  Figures,
+  Measurement,
+  Moves,
+  Part,
+  Results,
+} from './types.ts'
 
 const SERIES = [
   64,
@@ -113,13 +123,13 @@ async function series(
   return crossover(points)
 }
 
-async function bracket(core: number, seconds: number): Promise<Brackets | null> {
-  console.error('Brackets')
-  const script = fileURLToPath(new URL('micro/bracket.ts', import.meta.url))
-  const child = fork(script, [String(core), String(seconds)])
-  let figures: Brackets | null = null
+/** What one of the scripts in micro/ finds, in a process of its own; null when it fails. */
+async function micro<Found>(name: string, ...args: number[]): Promise<Found | null> {
+  console.error(`One process: ${name}`)
+  const child = fork(fileURLToPath(new URL(`micro/${name}.ts`, import.meta.url)), args.map(String))
+  let figures: Found | null = null
   child.on('message', (message) => {
-    figures = message as Brackets
+    figures = message as Found
   })
   await once(child, 'close')
   return figures
@@ -141,12 +151,15 @@ async function main(options: Options): Promise<void> {
   const runner = new Runner(options)
   const one = coresFor('same')!
   const measurements = await matrix(options, names, cores, runner)
-  const brackets = names.includes('ours') ? await bracket(one.consumer, options.seconds) : null
+  const { rounds, seconds, frames = null } = options
+  const ours = names.includes('ours')
+  const brackets = ours ? await micro<Brackets>('bracket', one.consumer, seconds) : null
+  const moves = ours ? await micro<Moves>('move', one.consumer, seconds, MOVED) : null
+  const devices = ours ? await micro<Devices>('devices', one.consumer, seconds, options.most) : null
   const sizes =
     options.crossover && names.includes('ours') && names.some((name) => peers[name]!.copies)
       ? await series(options, names, one, new Runner({ ...options, seconds: Math.min(options.seconds, 0.3) }))
       : null
-  const { rounds, seconds, frames = null } = options
   const results: Results = {
     facts: about,
     settings: { rounds, seconds, frames },
@@ -154,8 +167,10 @@ async function main(options: Options): Promise<void> {
     measurements,
     missing: [...missing, ...runner.missing],
     bracket: brackets,
+    moves,
+    devices,
     crossover: sizes,
-    aims: aims(measurements, brackets),
+    aims: aims(measurements, brackets, moves),
   }
   console.log(report(results))
   console.log(`\nFigures in ${write(results, options.json)}`)

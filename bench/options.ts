@@ -10,6 +10,8 @@ export interface Options {
   readonly rounds: number
   readonly seconds: number
   readonly frames: number | undefined
+  /** The most buffers, and attachments of one buffer, among which a device's operations are measured. */
+  readonly most: number
   readonly crossover: boolean
   readonly json: string | undefined
 }
@@ -72,6 +74,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     rounds: values.rounds ? whole('rounds', values.rounds) : values.quick ? 1 : 3,
     seconds: values.seconds ? positive('seconds', values.seconds) : values.quick ? 0.1 : 1,
     frames: values.frames ? whole('frames', values.frames) : undefined,
+    most: values.quick ? 100 : 10_000,
     crossover: !values['no-crossover'],
     json: values.json,
   }

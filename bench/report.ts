@@ -1,7 +1,7 @@
 import { bestCopying, less, more } from './crossover.ts'
 import { bytes, figure, table } from './lib/table.ts'
 import { OURS, peers } from './peers/index.ts'
-import type { Aim, Crossover, Measurement, Results } from './types.ts'
+import type { Aim, Crossover, DeviceSeries, Devices, Measurement, Moves, Results } from './types.ts'
 
 function machine({ facts }: Results): string {
   return Object.entries(facts)
@@ -78,6 +78,46 @@ function brackets(bracket: NonNullable<Results['bracket']>): string {
   return `One bracket: beginCpuAccessSync and end\n\n${table(['', 'ns', 'p99 ns'], rows)}`
 }
 
+function moving({ size, copy, prepared, fresh, takeOver }: Moves): string {
+  const rows = (
+    [
+      [`copy of ${bytes(size)} between buffers`, copy],
+      ['map that moves it, storage made ready before', prepared],
+      ['map that moves it, storage made by it', fresh],
+      ['of which exchanging the pages under a view', takeOver],
+    ] as const
+  ).map(([name, { median, p99 }]) => [`  ${name}`, figure(median), figure(p99), figure(median / copy.median)])
+  return `Moving a buffer\n\n${table(['', 'us', 'p99 us', 'to copy'], rows)}`
+}
+
+const operations = ['attach', 'map', 'mapCold', 'mapCached', 'export', 'move'] as const
+const operationHead = ['attach', 'map', 'iommu', 'kept', 'export', 'move']
+
+function device(title: string, label: (of: number) => string, points: DeviceSeries): string {
+  const rows = points.map(({ of, costs }) => [
+    `  ${label(of)}`,
+    ...operations.map((name) => figure(costs[name].median)),
+  ])
+  const [first, last] = [points[0]?.costs, points.at(-1)?.costs]
+  const growth = operations.map((name) => figure(first && last && last[name].median / first[name].median))
+  return table([title, ...operationHead], [...rows, ['  last to first', ...growth]])
+}
+
+function devices({ sizes, buffers, attachments }: Devices): string {
+  const count = (what: string) => (of: number) => `${of} ${what}${of === 1 ? '' : 's'}`
+  return [
+    'A device and a buffer, in us',
+    device('by size', bytes, sizes),
+    device('by buffers in the process', count('buffer'), buffers),
+    device('by attachments of the buffer', count('attachment'), attachments),
+    `  attach/map  with their inverse; map: its own addresses (looks at each run of pages), iommu: page tables made
+              each time, kept: made once (expensiveMap); export: DmaBuf.export of a memfd; move: a map
+              for which the buffer moves
+  expected    by size: move is linear, the rest depends on runs of pages at most; by buffers: all flat;
+              by attachments: all flat but for move, which asks every device what it needs`,
+  ].join('\n\n')
+}
+
 function series({ points, framesFrom, roundTripFrom }: Crossover): string {
   const rows = points.map(({ size, framesPerSecond, roundTripMicros }) => {
     const byFrames = bestCopying(framesPerSecond, more)
@@ -120,7 +160,7 @@ function aimTable(aims: readonly Aim[]): string {
 
 /** Everything in plain text, no line wider than 110 columns. */
 export function report(results: Results): string {
-  const { measurements, missing, bracket, crossover, aims } = results
+  const { measurements, missing, bracket, moves, crossover, aims } = results
   const names = [...new Set(measurements.map(({ peer }) => peer))]
   return [
     `Machine\n\n${machine(results)}`,
@@ -129,6 +169,8 @@ export function report(results: Results): string {
     legend,
     ...(measurements.some(({ figures }) => figures.new) ? [newTrips(measurements)] : []),
     ...(bracket ? [brackets(bracket)] : []),
+    ...(moves ? [moving(moves)] : []),
+    ...(results.devices ? [devices(results.devices)] : []),
     ...(crossover ? [series(crossover)] : []),
     ...(missing.length > 0 ? [`Not measured\n\n${missing.map((text) => `  ${text}`).join('\n')}`] : []),
     `Aims (one core)\n\n${aimTable(aims)}`,

@@ -115,6 +115,29 @@ export interface Moves {
   readonly takeOver: Micros
 }
 
+/** Operations of a device on one buffer, each with its inverse. */
+export interface DeviceCosts {
+  readonly attach: Micros
+  readonly map: Micros
+  /** For a device behind an IOMMU: page tables are filled and emptied each time. */
+  readonly mapCold: Micros
+  /** The same device, whose attachment keeps what the first map has set up. */
+  readonly mapCached: Micros
+  /** `DmaBuf.export` of a memfd. */
+  readonly export: Micros
+  /** A map for which the buffer moves into storage that is made for it. */
+  readonly move: Micros
+}
+
+export type DeviceSeries = readonly { readonly of: number; readonly costs: DeviceCosts }[]
+
+/** The same operations for buffers of several sizes, among many buffers, on a buffer with many attachments. */
+export interface Devices {
+  readonly sizes: DeviceSeries
+  readonly buffers: DeviceSeries
+  readonly attachments: DeviceSeries
+}
+
 /** What a reader needs to judge the figures by. */
 export interface Facts {
   readonly date: string
@@ -169,6 +192,8 @@ export interface Results {
   /** Why a peer is missing or a job gave no figures. */
   readonly missing: readonly string[]
   readonly bracket: Brackets | null
+  readonly moves: Moves | null
+  readonly devices: Devices | null
   readonly crossover: Crossover | null
   readonly aims: readonly Aim[]
 }

@@ -3,7 +3,7 @@
  * more. A display in another process attaches, maps and reads; the exporter's ops are called here, whoever asks.
  */
 import { openSync } from 'node:fs'
-import { Channel, DmaBuf, type ExporterOps, forkWithChannel, SystemHeap } from 'dmabuf'
+import { Channel, DmaBuf, DmaBufError, type ExporterOps, forkWithChannel, SystemHeap } from 'dmabuf'
 import { Device, DmaEngine, presets } from 'dmabuf/dma'
 
 const FRAME = 640 * 480
@@ -18,7 +18,9 @@ function capture(giveBack: () => void): DmaBuf {
   const ops: ExporterOps = {
     // A device that could not be served is refused now, and not at its first map.
     attach({ deviceName, constraints }) {
-      if (constraints.maxSegments === 1) throw new Error(`no contiguous memory for ${deviceName}`)
+      const message = `no contiguous memory for ${deviceName}`
+      if (constraints.maxSegments === 1)
+        throw new DmaBufError({ code: 'EINVAL', message, rule: 'contiguous' })
       say(`${deviceName} attached`)
     },
     // Before each table: what the device is going to read must be in memory.
@@ -56,7 +58,9 @@ if (process.argv[2] !== 'display') {
 } else {
   await using channel = Channel.parent()
   const [frame] = (await channel.receive()).buffers as [DmaBuf]
-  await frame.attach(presets.vc4()).catch((error: Error) => console.log(`display: ${error.message}`))
+  const refused = ({ code, rule, message }: DmaBufError) =>
+    console.log(`display: ${code} ${rule}, ${message}`)
+  await frame.attach(presets.vc4()).catch(refused)
   const scattered = new Device('display')
   const attachment = await frame.attach(scattered)
   const table = await attachment.map('to-device')

@@ -3,6 +3,8 @@ const PAGE = 4096
 
 /** 4K RGBA. */
 export const FRAME_4K = 3840 * 2160 * 4
+/** Bytes of the buffer whose moves are measured. */
+export const MOVED = 24 << 20
 
 /**
  * Frames that may be under way at once: enough that small messages do not wait for each other, and few of

@@ -1,8 +1,4 @@
-/**
- * `move.ts CORE SECONDS SIZE`: what moving a buffer costs beside copying as many bytes, in a process of its own. A buffer moves
- * inside `Attachment.map()`, for a device that does not reach it where it is; that whole call is measured.
- */
-import { Device } from '../../dist/dma.js'
+/** `move.ts CORE SECONDS SIZE`: what moving a buffer costs beside copying as many bytes, in a process of its own. */
 import { SystemHeap } from '../../dist/index.js'
 import { dropMovedStorage, prepareMovedStorage } from '../../dist/memory/moved-storage.js'
 import { MapKind } from '../../dist/native/addon.js'
@@ -10,6 +6,7 @@ import { addon } from '../../dist/native/load.js'
 import { figures } from '../lib/micro.ts'
 import { pinSelf } from '../lib/pin.ts'
 import type { Moves } from '../types.ts'
+import { Commuter } from './commuter.ts'
 
 const FEWEST = 5
 /** Copies go round: a move's new storage was not in use a moment ago either. */
@@ -17,24 +14,11 @@ const COPIES = 4
 
 const heap = new SystemHeap()
 
-/** Microseconds of the map for which a buffer of `size` bytes, held by a view, moves. */
-async function move(size: number, prepareMove: boolean): Promise<number> {
-  using buffer = await heap.allocate(size, { movable: true, delayed: false, prepareMove })
-  await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(1))
-  using attachment = await buffer.attach(new Device('camera', { dmaMask: 0xffff_ffffn }))
-  const from = performance.now()
-  const table = await attachment.map('to-device')
-  const time = performance.now() - from
-  if (table.generation !== 2) throw new Error('the buffer has not moved')
-  table.unmap()
-  return time * 1000
-}
-
 /** Microseconds of putting the pages of one mapping in the place of another's, all of them populated. */
 function takeOver(size: number): number {
   using buffer = heap.allocateSync(size, { prefault: true })
   const mapping = addon().map(buffer.fd, 0, size, MapKind.shared)
-  const next = prepareMovedStorage('', size, buffer.fd)
+  const next = prepareMovedStorage('', size, 'writable')
   if (typeof mapping === 'number' || next.mapping === undefined) throw new Error('no mapping')
   mapping.populate(true)
   mapping.view()
@@ -53,6 +37,8 @@ pinSelf(Number(core))
 const round = Array.from({ length: COPIES }, () => heap.allocateSync(size, { prefault: true }))
 const held = round.map((buffer) => buffer.beginCpuAccessSync('write'))
 for (const { bytes } of held) bytes.fill(1)
+using prepared = await Commuter.of(size, true)
+using fresh = await Commuter.of(size, false)
 const samples = {
   copy: [] as number[],
   prepared: [] as number[],
@@ -65,18 +51,17 @@ for (let i = 0; i < FEWEST || performance.now() < until; i++) {
   const from = performance.now()
   held[(i + 1) % COPIES]!.bytes.set(held[i % COPIES]!.bytes)
   samples.copy.push((performance.now() - from) * 1000)
-  samples.prepared.push(await move(size, true))
-  samples.fresh.push(await move(size, false))
+  samples.prepared.push(await prepared.move())
+  samples.fresh.push(await fresh.move())
   samples.takeOver.push(takeOver(size))
 }
 for (const cpu of held) cpu.end()
 for (const buffer of round) buffer.close()
-const { copy, prepared, fresh } = samples
 const moves: Moves = {
   size,
-  copy: figures(copy),
-  prepared: figures(prepared),
-  fresh: figures(fresh),
+  copy: figures(samples.copy),
+  prepared: figures(samples.prepared),
+  fresh: figures(samples.fresh),
   takeOver: figures(samples.takeOver),
 }
 process.send?.(moves)

@@ -12,10 +12,31 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
 namespace sys {
 namespace {
 
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
+
+/**
+ * For a kernel that ran out of memory after it had taken the old pages away: whoever touches the hole would
+ * die. True when there was one; private pages with the contents are there now.
+ */
+bool FillHole(uint8_t* address, size_t length, const uint8_t* contents) {
+  constexpr int kIfFree = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  void* filled = mmap(address, length, kReadWrite, kIfFree, -1, 0);
+  if (filled == MAP_FAILED) return false;
+  if (filled != address) {
+    // A kernel before 4.17 takes the address for a wish.
+    munmap(filled, length);
+    return false;
+  }
+  memcpy(address, contents, length);
+  return true;
+}
 
 }  // namespace
 
@@ -38,6 +59,7 @@ int ShareRange(uint8_t* address, size_t length, int fd, uint64_t offset, uint8_t
           mmap(address + at, part, kReadWrite, MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(offset + at));
       if (mapped == MAP_FAILED) {
         result = -errno;
+        FillHole(address + at, part, window + at);
         mprotect(address + at, part, kReadWrite);
       } else {
         *done = at + part;
@@ -70,12 +92,12 @@ int PrivatizeRange(uint8_t* address, size_t length, const uint8_t* window, size_
     }
     memcpy(fresh, window + at, part);
     if (mremap(fresh, part, part, MREMAP_MAYMOVE | MREMAP_FIXED, address + at) == MAP_FAILED) {
-      result = -errno;
+      int error = -errno;
+      if (!FillHole(address + at, part, window + at)) result = error;
       if (slot != nullptr) mprotect(address + at, part, kReadWrite);
       munmap(fresh, part);
-    } else {
-      *done = at + part;
     }
+    if (result == 0) *done = at + part;
     if (slot != nullptr) Release(slot);
   }
   if (slot != nullptr) EndHold(slot);

@@ -76,7 +76,9 @@ bool WaitForExchange(uintptr_t address) {
 
 void OnSegmentationFault(int signal, siginfo_t* info, void* context) {
   int saved = errno;
-  if (info->si_code != SEGV_ACCERR || !WaitForExchange(reinterpret_cast<uintptr_t>(info->si_addr))) {
+  // Not mapped at all: the kernel failed half-way, and the hole is about to be filled.
+  bool fault = info->si_code == SEGV_ACCERR || info->si_code == SEGV_MAPERR;
+  if (!fault || !WaitForExchange(reinterpret_cast<uintptr_t>(info->si_addr))) {
     ChainSignal(previous, signal, info, context);
   }
   errno = saved;

@@ -85,6 +85,7 @@ int Vmem::Populate() {
 
 int Vmem::Share(int fd) {
   if (window_ == nullptr || shared_) return -EBADF;
+  if (!Register()) return -EBUSY;
   uint8_t* window = window_ + (place_.live - first_);
   auto offset = static_cast<uint64_t>(place_.live - first_);
   size_t done = 0;
@@ -92,10 +93,10 @@ int Vmem::Share(int fd) {
   if (result < 0) {
     size_t undone = 0;
     PrivatizeRange(place_.live, done, window, &undone);
+    Unregister();
     return result;
   }
   shared_ = true;
-  Register();
   Step();
   return 0;
 }
@@ -144,10 +145,13 @@ void Vmem::Abandon() {
   window_ = nullptr;
 }
 
-void Vmem::Register() {
+bool Vmem::Register() {
   std::lock_guard lock(mutex);
   if (exports == nullptr) exports = new std::vector<Vmem*>;
+  // Before the exchange: another thread may be about to export the same memory.
+  if (Overlaps(reinterpret_cast<uint64_t>(place_.live), place_.live_length)) return false;
   exports->push_back(this);
+  return true;
 }
 
 void Vmem::Unregister() {
@@ -157,7 +161,10 @@ void Vmem::Unregister() {
 
 bool Vmem::Exported(uint64_t address, uint64_t length) {
   std::lock_guard lock(mutex);
-  if (exports == nullptr) return false;
+  return exports != nullptr && Overlaps(address, length);
+}
+
+bool Vmem::Overlaps(uint64_t address, uint64_t length) {
   return std::any_of(exports->begin(), exports->end(), [&](const Vmem* vmem) {
     auto base = reinterpret_cast<uint64_t>(vmem->place_.live);
     return address < base + vmem->place_.live_length && base < address + length;

@@ -38,7 +38,7 @@ class Vmem {
   int Lock();
   /** Touches them, so that the exchange is quick. */
   int Populate();
-  /** Exchanges the pages. On failure all is as before. */
+  /** Exchanges the pages. On failure all is as before; -EBUSY when another export has some of them. */
   int Share(int fd);
   /**
    * Carries bytes that changed on one side to the other, in both directions; where both changed, the memory's
@@ -63,8 +63,11 @@ class Vmem {
     std::vector<uint8_t> twin;  // as both were when last in step
   };
   Vmem() = default;
+  /** Under the lock. */
+  static bool Overlaps(uint64_t address, uint64_t length);
   void AddSide(uint8_t* from, uint8_t* to);
-  void Register();
+  /** False when a part of the pages is exported already. */
+  bool Register();
   void Unregister();
 
   VmemPlace place_{};

@@ -239,6 +239,8 @@ export class Placement implements Entry, AttachmentHost {
   moveTo(source: PageSource, signal?: AbortSignal): Promise<void> {
     return this.#turn.take(signal, 'moveTo', async () => {
       if (this.#source === source) return
+      // Somebody may have asked for its descriptor while this waited for its turn.
+      if (this.#fixed) throw problem('stays', { name: this.core.name })
       await this.#changeSource(source, undefined, signal)
     })
   }
@@ -287,7 +289,8 @@ export class Placement implements Entry, AttachmentHost {
     attachment.check()
     await this.#allocate(attachment)
     const source = this.#init.sourceFor?.(attachment.device)
-    if (source !== undefined && source !== this.#source) await this.#changeSource(source, attachment, signal)
+    if (source !== undefined && source !== this.#source && !this.#fixed)
+      await this.#changeSource(source, attachment, signal)
     // Asked once for each place: a buffer of many pages is a long list.
     if (attachment.reaches === this.#pages) return
     const refusal = this.#refusal(attachment.constraints)

@@ -110,6 +110,13 @@ export const deviceProblems = {
     cause: 'The storage of a placed buffer changes when it moves.',
     remedy: 'Call `await buffer.fix()` first; it does not move from then on.',
   },
+  stays: {
+    code: 'EBUSY',
+    text: 'buffer {name} was fixed and cannot be moved',
+    cause:
+      'Somebody has its descriptor, or is a plain peer that was sent it: they would go on with the old memory.',
+    remedy: 'Move a buffer before it is fixed, or close it and use another one.',
+  },
   exporterGone: {
     code: 'ENODEV',
     text: 'the exporter of buffer {name} is gone',

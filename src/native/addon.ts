@@ -273,7 +273,10 @@ export interface Vmem {
   lock(): number
   /** Touches the file's pages. */
   populate(): number
-  /** Exchanges the pages; all is as before when it fails. `-EDEADLK` when writers could not be made to wait. */
+  /**
+   * Exchanges the pages; all is as before when it fails. `-EBUSY` when some of them are exported already, `-EDEADLK` when
+   * writers could not be made to wait.
+   */
   share(fd: number): number
   /** Carries the bytes on partial pages over, in both directions. The memory must still be there. */
   step(): void

@@ -96,6 +96,8 @@ export class Audience implements MoveAudience {
   allocated(storage: Storage, generation: number): void {
     for (const registration of this.#present) this.#answer(registration, storage, generation)
     this.commit(storage, generation)
+    // Who reads faster than this side writes has found the old generation, and waits.
+    this.#go(generation)
   }
 
   async offer(storage: Storage, generation: number): Promise<void> {
@@ -145,21 +147,25 @@ export class Audience implements MoveAudience {
   }
 
   end(generation: number): void {
-    const { words, base, name } = this.#owner
+    const { words, base } = this.#owner
     Atomics.store(words, base + StateRecord.moving, 0)
     this.#moving = false
     this.#inside.clear()
     this.#quieted = undefined
     for (const offer of this.#offers) offer.settle()
-    for (const { holder, serial } of this.#present) {
-      holder.send({ type: PrivateType.go, generation, serial, ...name })
-    }
+    this.#go(generation)
     const late = [...this.#late]
     this.#late.clear()
     for (const registration of late) this.#admit(registration)
   }
 
   // -----------------------------------------------------------------------------------------------------------
+
+  #go(generation: number): void {
+    for (const { holder, serial } of this.#present) {
+      holder.send({ type: PrivateType.go, generation, serial, ...this.#owner.name })
+    }
+  }
 
   #admit(registration: Registration): void {
     this.#present.add(registration)

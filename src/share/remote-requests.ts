@@ -49,9 +49,9 @@ export class RemoteRequests {
     const request = this.#pending.get(message.serial)
     if (request === undefined) return 'an answer to what was not asked'
     const result = request.answer(message)
-    if (result === 'more') return undefined
-    this.#remove(message.serial)
-    return result === 'last' ? undefined : result.wrong
+    if (result === 'last') this.#remove(message.serial)
+    // With what is wrong the connection ends, and the request with it.
+    return typeof result === 'string' ? undefined : result.wrong
   }
 
   /** A fence for a request. Returns what is wrong. */

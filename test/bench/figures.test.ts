@@ -73,6 +73,13 @@ test('an aim passes or fails by its limit, and is left open when a peer was not 
       write: { medianNs: 90, p99Ns: 120 },
       readAndLook: { medianNs: 95, p99Ns: 130 },
     },
+    {
+      size: 24 << 20,
+      copy: { median: 4000, p99: 5000, count: 9 },
+      prepared: { median: 5000, p99: 6000, count: 9 },
+      fresh: { median: 8400, p99: 9000, count: 9 },
+      takeOver: { median: 400, p99: 500, count: 9 },
+    },
   )
   expect(found.map(({ measured }) => measured && Number(measured.toPrecision(3)))).toEqual([
     1.2,
@@ -83,8 +90,13 @@ test('an aim passes or fails by its limit, and is left open when a peer was not 
     null,
     35,
     null,
+    1.25,
+    2.1,
   ])
-  expect(found.map(({ pass }) => pass)).toEqual([true, false, true, true, true, null, false, null])
+  expect(found.map(({ pass }) => pass)).toEqual([
+    ...[true, false, true, true, true, null, false, null],
+    ...[true, false],
+  ])
 })
 
 test('options are read, and a wrong one is refused with a sentence', () => {

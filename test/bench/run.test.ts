@@ -9,6 +9,8 @@ import type { Results } from '../../bench/types.ts'
 
 const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
+const micros = { median: expect.any(Number), p99: expect.any(Number), count: expect.any(Number) }
+
 // No figure is compared with another: a test must not depend on how fast the machine is.
 test('a short run prints its tables and writes every figure that it was asked for', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'dmabuf-bench-test-'))
@@ -49,7 +51,28 @@ test('a short run prints its tables and writes every figure that it was asked fo
     }
     expect(Object.keys(results.bracket ?? {})).toEqual(['read', 'write', 'readAndLook'])
     expect(results.crossover?.points.map(({ size }) => size)).toEqual([64, 1024, 4096, 16_384, 65_536])
-    expect(results.aims).toHaveLength(8)
+    expect(results.moves).toEqual({
+      size: 24 << 20,
+      copy: micros,
+      prepared: micros,
+      fresh: micros,
+      takeOver: micros,
+    })
+    const costs = {
+      attach: micros,
+      map: micros,
+      mapCold: micros,
+      mapCached: micros,
+      export: micros,
+      move: micros,
+    }
+    const series = (...of: number[]) => of.map((one) => ({ of: one, costs }))
+    expect(results.devices).toEqual({
+      sizes: series(128 << 10, 1 << 20, 8 << 20, 24 << 20),
+      buffers: series(1, 10, 100),
+      attachments: series(1, 10, 100),
+    })
+    expect(results.aims).toHaveLength(10)
     const [tables] = stdout.split('Figures in')
     for (const line of tables!.split('\n')) expect(line.length).toBeLessThanOrEqual(110)
   } finally {

@@ -1,12 +1,18 @@
+import { Device, DmaEngine, type SgTable } from '../../src/dma.ts'
 import {
+  type Access,
+  type Attachment,
   bufinfo,
   Channel,
   type CpuAccess,
   connect,
   type DmaBuf,
+  type DmaBufError,
   type JsonLike,
   SystemHeap,
 } from '../../src/index.ts'
+
+import { shift } from './shift.ts'
 
 /**
  * A process (or worker) that does what it is told over its channel: `{ do: name, … }`, answered by `{ done: name, … }`.
@@ -17,6 +23,13 @@ const held: DmaBuf[] = []
 const open: CpuAccess[] = []
 const channels: Channel[] = []
 const heap = new SystemHeap()
+const attachments: Attachment[] = []
+const tables: SgTable[] = []
+let notified = 0
+let busy = false
+let moves = 0
+/** Views kept from brackets that have ended. */
+const views: Uint8Array[] = []
 
 type Order = { readonly [key: string]: JsonLike }
 type Answer = readonly [answer: { [key: string]: JsonLike }, buffers?: readonly DmaBuf[]]
@@ -25,6 +38,11 @@ function first(): DmaBuf {
   const buffer = held[0]
   if (buffer === undefined) throw new Error('nothing is held')
   return buffer
+}
+
+/** The oldest buffer of this process. */
+function bufferId(): number {
+  return bufinfo()[0]?.id ?? -1
 }
 
 const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Promise<Answer> | undefined> = {
@@ -44,6 +62,147 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     const buffer = heap.allocateSync(Number(order['bytes']), { name: 'of the puppet' })
     held.push(buffer)
     return [{}, [buffer]]
+  },
+  /** A placed buffer, which it sends along; `options` are those of the heap. */
+  place: async (order) => {
+    const { bytes = 4096, options = {} } = order as { bytes?: number; options?: object }
+    const buffer = await heap.allocate(bytes, { name: 'of the puppet', movable: true, ...options })
+    held.push(buffer)
+    return [{}, [buffer]]
+  },
+  /** As begin, but it waits. */
+  enter: async (order) => {
+    const signal = AbortSignal.timeout(Number(order['patience'] ?? 30_000))
+    const cpu = await first().beginCpuAccess(String(order['access'] ?? 'read') as Access, { signal })
+    open.push(cpu)
+    return [{ interrupted: cpu.interrupted }]
+  },
+  /** Waits for nothing any more but to enter, and leaves then. */
+  cling: () => {
+    parent.unref()
+    void first()
+      .beginCpuAccess('read')
+      .then(() => process.exit(3))
+    return [{}]
+  },
+  load: async (order) => {
+    const value = await first().withCpuAccess('read', (cpu) => cpu.bytes[Number(order['at'] ?? 0)] ?? -1)
+    return [{ value }]
+  },
+  store: async (order) => {
+    await first().withCpuAccess('write', (cpu) => {
+      cpu.bytes[Number(order['at'] ?? 0)] = Number(order['value'])
+      views.push(cpu.bytes)
+    })
+    return [{}]
+  },
+  /** What a view shows that was taken in an earlier bracket. */
+  peek: (order) => [{ value: views[0]?.[Number(order['at'] ?? 0)] ?? -1 }],
+  /** Makes its buffer move. */
+  shift: async () => {
+    await shift(first())
+    return [{}]
+  },
+  /** Moves its buffer again and again, until it is told to rest. */
+  roam: () => {
+    busy = true
+    void (async () => {
+      while (busy) {
+        // Whoever is inside for too long: it is tried again.
+        await shift(first()).then(
+          () => moves++,
+          () => {},
+        )
+        await new Promise(setImmediate)
+      }
+    })()
+    return [{}]
+  },
+  /** Counts in its own word of the buffer, in a bracket each time, until it is told to rest. */
+  toil: (order) => {
+    busy = true
+    const word = Number(order['word'])
+    void (async () => {
+      for (; busy; moves++) {
+        await first().withCpuAccess('write', (cpu) => {
+          const words = new Uint32Array(cpu.bytes.buffer, cpu.bytes.byteOffset)
+          words[word] = (words[word] ?? 0) + 1
+        })
+        if (moves % 50 === 0) await new Promise(setImmediate)
+      }
+    })()
+    return [{}]
+  },
+  /** How often it has moved, or counted. */
+  rest: async () => {
+    busy = false
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    return [{ moves }]
+  },
+  words: async () => {
+    const words = await first().withCpuAccess('read', (cpu) => {
+      const { buffer, byteOffset } = cpu.bytes
+      return Array.from(new Uint32Array(buffer, byteOffset, 4))
+    })
+    return [{ words }]
+  },
+  fix: async () => {
+    await first().fix()
+    return [{ fd: first().fd }]
+  },
+  attach: async (order) => {
+    const { device = {}, dynamic = false } = order as { device?: Record<string, number>; dynamic?: boolean }
+    const { dmaMask, ...rest } = device
+    const mask = dmaMask === undefined ? {} : { dmaMask: BigInt(dmaMask) }
+    const attached = await first().attach(
+      new Device('of the puppet', { ...rest, ...mask }),
+      dynamic ? { moveNotify: () => notified++ } : {},
+    )
+    attachments.push(attached)
+    return [{ attached: attachments.length }]
+  },
+  map: async (order) => {
+    const signal = AbortSignal.timeout(Number(order['patience'] ?? 30_000))
+    const table = await attachments.at(-1)?.map('bidirectional', { signal })
+    if (table === undefined) throw new Error('nothing is attached')
+    tables.push(table)
+    const segments = Array.from(table, ({ dmaAddress, length }) => [Number(dmaAddress), length])
+    return [{ segments, moved: table.moved }]
+  },
+  unmap: () => {
+    for (const table of tables.splice(0)) table.unmap()
+    return [{}]
+  },
+  pin: async () => {
+    await attachments.at(-1)?.pin()
+    return [{}]
+  },
+  unpin: () => {
+    attachments.at(-1)?.unpin()
+    return [{}]
+  },
+  detach: () => {
+    for (const attachment of attachments.splice(0)) attachment.detach()
+    return [{}]
+  },
+  /** What the device of the last attachment reads through its last table. */
+  dma: async (order) => {
+    const [attachment, table] = [attachments.at(-1), tables.at(-1)]
+    if (attachment === undefined || table === undefined) throw new Error('nothing is mapped')
+    const bytes = await new DmaEngine(attachment.device).read(table, Number(order['at'] ?? 0), 1)
+    return [{ value: bytes[0] ?? -1 }]
+  },
+  /** What it knows of its first buffer. */
+  info: () => {
+    const { generation, openBrackets, holders } = bufinfo().find(({ id }) => id === bufferId()) ?? {}
+    return [
+      {
+        generation: generation ?? -1,
+        openBrackets: openBrackets ?? -1,
+        holders: holders?.length ?? -1,
+        notified,
+      },
+    ]
   },
   sum: () => {
     const bytes = first().withCpuAccessSync('read', (cpu) => cpu.copy().bytes)
@@ -111,9 +270,10 @@ for await (const { message, buffers } of parent) {
     const answer = await actions[name]?.(order, buffers)
     if (answer !== undefined) await parent.send({ done: name, ...answer[0] }, answer[1])
   } catch (error) {
-    const { code = '', message: text } = error as NodeJS.ErrnoException
+    const { code = '', message: text, rule, needed, got } = error as DmaBufError
+    const refusal = rule === undefined ? {} : { rule, needed, got }
     // Whoever gave the order may be gone.
-    await parent.send({ done: name, code, text }).catch(() => {})
+    await parent.send({ done: name, code, text, ...refusal }).catch(() => {})
   }
   for (const buffer of buffers) if (!held.includes(buffer)) buffer.close()
 }

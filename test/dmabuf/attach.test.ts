@@ -68,6 +68,18 @@ test('a bracket of the exporter tells its ops the range', () => {
   expect(calls).toEqual(['begin write 16 32', 'access', 'end write 16 32', 'release'])
 })
 
+test('a bracket has ended although the exporter throws at its end', () => {
+  const { buffer } = tracing({
+    endCpuAccess: () => {
+      throw new Error('no')
+    },
+  })
+  const cpu = buffer.beginCpuAccessSync('write')
+  expect(() => cpu.end()).toThrow('no')
+  expect([cpu.ended, bufinfo().at(-1)?.openBrackets]).toEqual([true, 0])
+  buffer.close()
+})
+
 test('an exporter that refuses a device is heard, and nothing is attached', async () => {
   const refusing = new Error('not this one')
   const { buffer, calls } = tracing({

@@ -54,10 +54,8 @@ for await (const { message, buffers } of parent) {
   const [order = '', path = ''] = String(message).split(' ')
   held.push(...buffers)
   const answer = (await orders[order]?.(path)) ?? []
-  await parent.send(
-    held.map((buffer) => buffer.withCpuAccessSync('read', ({ bytes }) => bytes[0] ?? -1)),
-    answer,
-  )
+  const seen = held.map((buffer) => buffer.withCpuAccess('read', ({ bytes }) => bytes[0] ?? -1))
+  await parent.send(await Promise.all(seen), answer)
   for (const buffer of answer) buffer.close()
   if (order === 'make-and-exit') process.exit()
 }

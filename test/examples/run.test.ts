@@ -37,7 +37,7 @@ test('own-exporter: its ops are asked for devices of another process, and releas
   const printed = await lines('own-exporter')
   const of = (who: string) => printed.filter((line) => line.startsWith(`${who}: `))
   expect(of('display')).toEqual([
-    'display: EREMOTEIO: the exporter of buffer frame failed: no contiguous memory for vc4',
+    'display: EINVAL contiguous, no contiguous memory for vc4',
     "display: 'frame' of 'camera' ends in 7",
   ])
   expect(of('camera')).toEqual([

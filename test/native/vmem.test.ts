@@ -75,6 +75,16 @@ test('an export wants whole pages inside its range, and answers calls in any ord
   addon.close(fd)
 })
 
+test('the same pages are not exported twice, whichever threads try it at once', () => {
+  const address = addressOf(addon.allocatePages(8 * page) as ArrayBuffer)
+  const fd = memory(8 * page)
+  const [first, second] = [1, 2].map(() => addon.mapVmem(fd, address, 8 * page, address, 8 * page, false))
+  if (typeof first !== 'object' || typeof second !== 'object') return expect.unreachable()
+  expect([first.share(fd), second.share(fd)]).toEqual([0, -constants.errno.EBUSY])
+  expect([first.end(8 * page), second.share(fd), second.end(8 * page)]).toEqual([0, 0, 0])
+  addon.close(fd)
+})
+
 test('an exchange that cannot be done leaves the memory as it was', () => {
   const block = addon.allocatePages(8 * page) as ArrayBuffer
   const bytes = new Uint8Array(block).fill(3)
