@@ -15,10 +15,10 @@ import { type ExportInfo, exportCore } from './export.ts'
 import {
   exportFences,
   type FenceOptions,
+  fencesPassedInside,
   importFences,
   pollFences,
   reservationOf,
-  waitForFences,
 } from './fences.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
@@ -159,7 +159,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     for (;;) {
       let cpu = this.#begin(access, accessOpts, 'wait')
       if (cpu === 'fenced') {
-        await this.#fencesPassed(core, access, signal)
+        await fencesPassedInside(core, (this.#tether as Tether).lease, access, signal)
         cpu = this.#begin(access, accessOpts, 'entered')
       }
       if (cpu instanceof CpuAccess) return cpu
@@ -369,22 +369,6 @@ export class DmaBuf implements Disposable, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
-  }
-
-  /** The bracket stays raised meanwhile, so that nothing is moved away under who waits. */
-  async #fencesPassed(core: BufferCore, access: Access, signal: AbortSignal | undefined): Promise<void> {
-    const { lease } = this.#tether as Tether
-    core.retain()
-    try {
-      await waitForFences(core, access, signal)
-      this.#open()
-    } catch (error) {
-      // Does nothing when the wrapper was closed meanwhile.
-      lease.lower(access !== 'read')
-      throw error
-    } finally {
-      core.release()
-    }
   }
 
   async #passable(core: BufferCore, signal: AbortSignal | undefined): Promise<void> {

@@ -7,6 +7,8 @@ import type { Access } from './access.ts'
 export interface FenceHost {
   /** Whether this access may have to wait: asked before each bracket, so it sends no message. */
   pending(access: Access): boolean
+  /** The exporter is or may be alive, but cannot be asked: only {@link pending} tells. */
+  readonly cut: boolean
   /** Everything that this access has to wait for, as of now; a signalled fence when that is nothing. */
   exportFence(access: Access, signal: AbortSignal | undefined): Promise<Fence>
   /** Adds fences of an access that goes on: everybody who comes later waits for them. */
@@ -16,6 +18,7 @@ export interface FenceHost {
 /** In the exporter's environment. */
 export class LocalFences implements FenceHost {
   readonly reservation: Reservation
+  readonly cut = false
 
   /** `changed` is called when {@link word} may have changed. */
   constructor(changed: () => void) {

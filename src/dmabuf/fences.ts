@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { throwIfAborted } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
@@ -8,11 +9,15 @@ import { type Access, checkAccess } from './access.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { LocalFences } from './fence-host.ts'
 import { exportKernelFences, fencesPassed, importKernelFences } from './kernel-sync.ts'
+import type { Lease } from './lease.ts'
 
 export interface FenceOptions {
   /** Ends the waiting with an `ABORT_ERR`. */
   readonly signal?: AbortSignal
 }
+
+/** Milliseconds between two looks at the record of an exporter that cannot be asked. */
+const CUT_STEP = 20
 
 const fenceOptions = ['signal'] as const
 
@@ -75,14 +80,39 @@ export async function waitForFences(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   if (core.storage.kind === 'dma-buf') return fencesPassed(core.storage.fd, access, signal)
-  if (core.fences?.pending(access) !== true) return
+  const { fences } = core
+  if (fences === undefined) return
+  while (fences.pending(access)) {
+    try {
+      const fence = await fences.exportFence(access, signal)
+      await fence.wait(signal === undefined ? {} : { signal })
+      return
+    } catch (error) {
+      throwIfAborted(signal, 'waiting for fences')
+      // The fences of an exporter that is gone are gone with it; whether it is may have to be found out.
+      if (fences.pending(access) && !fences.cut) throw error
+      if (fences.cut) await setTimeout(CUT_STEP)
+    }
+  }
+}
+
+/** As {@link waitForFences}, in a bracket that is raised: it stays so, so that nothing is moved away under who waits. */
+export async function fencesPassedInside(
+  core: BufferCore,
+  lease: Lease,
+  access: Access,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  core.retain()
   try {
-    const fence = await core.fences.exportFence(access, signal)
-    await fence.wait(signal === undefined ? {} : { signal })
+    await waitForFences(core, access, signal)
+    if (lease.closed) throw problem('closedBuffer', { name: core.name })
   } catch (error) {
-    // The fences of an exporter that is gone are gone with it.
-    if (core.fences?.pending(access) === true) throw error
-    throwIfAborted(signal, 'beginCpuAccess')
+    // Does nothing when the wrapper was closed meanwhile.
+    lease.lower(access !== 'read')
+    throw error
+  } finally {
+    core.release()
   }
 }
 

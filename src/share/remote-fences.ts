@@ -17,6 +17,7 @@ export interface FenceOwner {
   readonly words: Uint32Array
   readonly base: number
   readonly exporterAlive: boolean
+  readonly cut: boolean
   /** Why the exporter does nothing for this holder any more, if that is so. */
   readonly lost: DmaBufError | undefined
   /** Asks the exporter, after it was told that this environment has the buffer. */
@@ -29,6 +30,10 @@ export class RemoteFences implements FenceHost {
 
   constructor(owner: FenceOwner) {
     this.#owner = owner
+  }
+
+  get cut(): boolean {
+    return this.#owner.cut
   }
 
   /** The word in the record is only "look closer"; an exporter that is gone keeps no fences. */
