@@ -9,6 +9,8 @@ export interface FenceHost {
   pending(access: Access): boolean
   /** The exporter is or may be alive, but cannot be asked: only {@link pending} tells. */
   readonly cut: boolean
+  /** Finds out whether it is alive, if that can be found out. */
+  askAlive(): Promise<void>
   /** Everything that this access has to wait for, as of now; a signalled fence when that is nothing. */
   exportFence(access: Access, signal: AbortSignal | undefined): Promise<Fence>
   /** Adds fences of an access that goes on: everybody who comes later waits for them. */
@@ -24,6 +26,8 @@ export class LocalFences implements FenceHost {
   constructor(changed: () => void) {
     this.reservation = new Reservation(changed)
   }
+
+  async askAlive(): Promise<void> {}
 
   pending(access: Access): boolean {
     return !this.reservation.isSignalled(usageToWaitFor(access))

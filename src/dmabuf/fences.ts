@@ -17,7 +17,7 @@ export interface FenceOptions {
 }
 
 /** Milliseconds between two looks at the record of an exporter that cannot be asked. */
-const CUT_STEP = 20
+const CUT_STEP = 100
 
 const fenceOptions = ['signal'] as const
 
@@ -91,7 +91,9 @@ export async function waitForFences(
       throwIfAborted(signal, 'waiting for fences')
       // The fences of an exporter that is gone are gone with it; whether it is may have to be found out.
       if (fences.pending(access) && !fences.cut) throw error
-      if (fences.cut) await setTimeout(CUT_STEP)
+      if (!fences.cut) continue
+      await fences.askAlive()
+      await setTimeout(CUT_STEP)
     }
   }
 }

@@ -128,6 +128,10 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
     return this.state.exporter.alive
   }
 
+  askDoor(): Promise<void> {
+    return this.state.exporter.askDoor()
+  }
+
   get cut(): boolean {
     return this.state.exporter.cut
   }

@@ -199,6 +199,12 @@ export class RemoteExporter {
 
   async #knockAgain(): Promise<void> {
     this.#ended('cut')
+    await this.askDoor()
+  }
+
+  /** Finds out whether an exporter that is out of reach is dead: nobody answers its door then. */
+  async askDoor(): Promise<void> {
+    if (this.#reach !== 'cut' || this.door < 0) return
     const fd = await addon().connectDoor(this.door, limits.doorTimeout)
     if (fd >= 0) addon().close(fd)
     if (this.#users > 0 && fd === -errno.ECONNREFUSED) this.#ended('dead')

@@ -18,6 +18,8 @@ export interface FenceOwner {
   readonly base: number
   readonly exporterAlive: boolean
   readonly cut: boolean
+  /** Finds out whether an exporter that is cut is dead. */
+  askDoor(): Promise<void>
   /** Why the exporter does nothing for this holder any more, if that is so. */
   readonly lost: DmaBufError | undefined
   /** Asks the exporter, after it was told that this environment has the buffer. */
@@ -34,6 +36,10 @@ export class RemoteFences implements FenceHost {
 
   get cut(): boolean {
     return this.#owner.cut
+  }
+
+  askAlive(): Promise<void> {
+    return this.#owner.askDoor()
   }
 
   /** The word in the record is only "look closer"; an exporter that is gone keeps no fences. */
