@@ -3,6 +3,7 @@
 #include <node_api.h>
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "binding/loop.h"
@@ -35,6 +36,10 @@ struct Environment {
     return fd_or_error;
   }
 
+  /** Stores 1 into a word of a mapping at the end of the environment, before any descriptor is closed. */
+  int StoreAtEnd(const std::shared_ptr<sys::Region>& region, uint32_t word);
+  void StoreEnds();
+
   napi_env env;
   std::shared_ptr<Loop> loop;
   Scratch scratch;
@@ -43,6 +48,8 @@ struct Environment {
   napi_ref mapping_class = nullptr;
   /** What the Mapping under construction gets; JavaScript itself can construct none. */
   std::shared_ptr<sys::Region> newborn;
+  /** See StoreAtEnd. */
+  std::vector<std::pair<std::shared_ptr<sys::Region>, uint32_t>> at_end;
   /** The longest external ArrayBuffer the engine takes. */
   uint64_t longest_view = 0;
   /** After the cleanup hook a descriptor has no owner any more and is closed at once. */

@@ -3,6 +3,7 @@ import { cacheProblems } from './problems-cache.ts'
 import { deviceProblems } from './problems-devices.ts'
 import { drmProblems } from './problems-drm.ts'
 import { imageProblems } from './problems-images.ts'
+import { syncProblems } from './problems-sync.ts'
 import { vmemexpProblems } from './problems-vmemexp.ts'
 
 /**
@@ -287,6 +288,7 @@ export const problems = {
   ...deviceProblems,
   ...drmProblems,
   ...imageProblems,
+  ...syncProblems,
   ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
