@@ -67,6 +67,23 @@ async function expectAllKept(placed: DmaBuf, board: Uint32Array): Promise<void> 
   })
 }
 
+/** Waits until it is so, while all who count find everything in order: the first to miss something ends it. */
+async function untilCounted(
+  counting: readonly Promise<void>[],
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+): Promise<void> {
+  const reached = until(condition, what)
+  const missed = Promise.all(counting).then(() => reached)
+  for (const promise of [reached, missed]) promise.catch(() => {})
+  await Promise.race([reached, missed])
+}
+
+/** Whether every writer has promised that many more than before. */
+function gotOn(board: Uint32Array, before: readonly number[], more: number): boolean {
+  return promised(board).every((done, writer) => done >= (before[writer] ?? 0) + more)
+}
+
 /** All writers but the first, which is played here. */
 const elsewhere = Array.from({ length: WRITERS - 1 }, (_, writer) => writer + 1)
 
@@ -76,28 +93,26 @@ test(
     using placed = await place(10_000)
     using shared = await heap.allocate(BOARD_BYTES)
     const board = boardOf(shared)
-    const counters = [...elsewhere, undefined].map((writer) =>
-      Counter.start(code, { writer }, placed, shared),
-    )
+    const start = (writer: number | undefined) => Counter.start(code, { writer }, placed, shared)
+    const counters = [...elsewhere, undefined].map(start)
     const own = count(placed, board, { writer: 0 })
+    const counting = () => [own, ...counters.map(({ ended }) => ended)]
     let succeeded = 0
+    const go = async () => {
+      if (await moves(placed)) succeeded++
+    }
     for (let death = 0; death < DEATHS; death++) {
       const before = promised(board)
-      await until(async () => {
-        if (await moves(placed)) succeeded++
-        return promised(board).every((done, writer) => done > (before[writer] ?? 0) + 20)
-      }, 'every writer has got on')
-      for (let n = any(20); n > 0; n--) if (await moves(placed)) succeeded++
+      const step = () => go().then(() => gotOn(board, before, 20))
+      await untilCounted(counting(), step, 'every writer has got on')
+      for (let n = any(20); n > 0; n--) await go()
       const at = any(counters.length)
-      const victim = counters[at]
-      if (victim === undefined) throw new Error('nobody to kill')
-      const killed = victim.kill()
-      if (await moves(placed)) succeeded++
-      await killed
-      counters[at] = Counter.start(code, { writer: victim.writer }, placed, shared)
+      const victim = counters[at] as Counter
+      await Promise.all([victim.kill(), go()])
+      counters[at] = start(victim.writer)
     }
     stop(board)
-    await Promise.all([own, ...counters.map((counter) => counter.end())])
+    await Promise.all(counting())
     await expectAllKept(placed, board)
     const { generation, moves: costs } = infoOf(placed)
     expect(costs).toMatchObject({ moves: succeeded, bytesMoved: succeeded * PLACED_BYTES })
@@ -112,21 +127,23 @@ test('brackets that last longer than moveTimeout make moves fail, and lose nothi
   using placed = await place(20)
   using shared = await heap.allocate(BOARD_BYTES)
   const board = boardOf(shared)
-  const counters = [1, 2].map((writer) => Counter.start(code, { writer, sits: 60 }, placed, shared))
+  const counting = elsewhere.map((writer) => Counter.start(code, { writer, sits: 60 }, placed, shared).ended)
+  counting.push(count(placed, board, { writer: 0 }))
   let succeeded = 0
   let failed = 0
-  await until(async () => {
+  const step = async () => {
     if (await moves(placed)) succeeded++
     else failed++
-    const done = promised(board)
-    return failed > 5 && succeeded > 20 && Math.min(done[1] ?? 0, done[2] ?? 0) > 100
-  }, 'moves have failed and succeeded')
+    return failed > 5 && succeeded > 20 && gotOn(board, [], 50)
+  }
+  await untilCounted(counting, step, 'moves have failed and succeeded')
   stop(board)
-  for (const counter of counters) await counter.end()
+  await Promise.all(counting)
   await expectAllKept(placed, board)
   // A move that failed counts for nothing, but for its number.
-  expect(infoOf(placed).moves.moves).toBe(succeeded)
-  expect(infoOf(placed).generation).toBeGreaterThan(succeeded)
+  const { generation, moves: costs } = infoOf(placed)
+  expect(costs.moves).toBe(succeeded)
+  expect(generation).toBeGreaterThan(succeeded)
 })
 
 test(
@@ -134,24 +151,18 @@ test(
   async () => {
     for (let death = 0; death < DEATHS; death++) {
       const { child, channel } = forkWithChannel(code.url('test/children/mover.ts'))
-      const [placed] = (await channel.receive()).buffers
-      if (placed === undefined) throw new Error('no buffer came')
+      const [placed] = (await channel.receive()).buffers as [DmaBuf]
       using shared = await heap.allocate(BOARD_BYTES)
       const board = boardOf(shared)
-      const counters = elsewhere.slice(1).map((writer) => Counter.start(code, { writer }, placed, shared))
-      const own = count(placed, board, { writer: 0 })
-      const playing = () => promised(board).filter((done) => done > 0)
-      await until(() => playing().length === 3 && playing().every((done) => done > 20), 'all are at work')
-      for (let n = any(200); n > 0; n--) await turn()
+      const counting = elsewhere.map((writer) => Counter.start(code, { writer }, placed, shared).ended)
+      counting.push(count(placed, board, { writer: 0 }))
+      await untilCounted(counting, () => gotOn(board, [], 20), 'all are at work')
+      for (let turns = any(200); turns > 0; turns--) await turn()
       process.kill(child.pid ?? 0, 'SIGKILL')
       const before = promised(board)
-      await until(
-        () =>
-          promised(board).every((done, writer) => before[writer] === 0 || done > (before[writer] ?? 0) + 100),
-        'all have gone on',
-      )
+      await untilCounted(counting, () => gotOn(board, before, 100), 'all have gone on')
       stop(board)
-      await Promise.all([own, ...counters.map((counter) => counter.end())])
+      await Promise.all(counting)
       await expectAllKept(placed, board)
       placed.close()
       await channel.close()
