@@ -17,6 +17,8 @@ export interface PrivateHandler {
    * Returns what is wrong, if something is.
    */
   message(message: PrivateMessage, fd: number): string | undefined
+  /** The connection ends for a reason of this side: what is sent now may still reach the other one. */
+  failing?(): void
   end(error: DmaBufError | string | undefined): void
 }
 
@@ -40,6 +42,7 @@ export class PrivateSocket {
     this.#handler = handler
     this.#socket = new PacketSocket(fd, {
       packet: (length, descriptors) => this.#packet(length, descriptors),
+      failing: () => handler.failing?.(),
       end: (error) => handler.end(error),
     })
     this.#socket.unref()
@@ -137,6 +140,7 @@ export class PrivateSocket {
 
   #fail(reason: DmaBufError | string): false {
     if (this.#socket.ended) return false
+    this.#handler.failing?.()
     this.#socket.close()
     this.#handler.end(reason)
     return false
