@@ -26,7 +26,9 @@ const heap = new SystemHeap()
 const attachments: Attachment[] = []
 const tables: SgTable[] = []
 let notified = 0
+/** What it does until it is told to rest, and how often it has. */
 let busy = false
+let work: Promise<void> | undefined
 let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
@@ -106,7 +108,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** Moves its buffer again and again, until it is told to rest. */
   roam: () => {
     busy = true
-    void (async () => {
+    work = (async () => {
       while (busy) {
         // Whoever is inside for too long: it is tried again.
         await shift(first()).then(
@@ -122,7 +124,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   toil: (order) => {
     busy = true
     const word = Number(order['word'])
-    void (async () => {
+    work = (async () => {
       for (; busy; moves++) {
         await first().withCpuAccess('write', (cpu) => {
           const words = new Uint32Array(cpu.bytes.buffer, cpu.bytes.byteOffset)
@@ -136,7 +138,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** How often it has moved, or counted. */
   rest: async () => {
     busy = false
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await work
     return [{ moves }]
   },
   words: async () => {
