@@ -26,9 +26,8 @@ const heap = new SystemHeap()
 const attachments: Attachment[] = []
 const tables: SgTable[] = []
 let notified = 0
-/** What it does until it is told to rest, and how often it has. */
 let busy = false
-let work: Promise<void> | undefined
+let work = Promise.resolve()
 let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
@@ -138,6 +137,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** How often it has moved, or counted. */
   rest: async () => {
     busy = false
+    // The last round counts: it may still be waiting for its bracket.
     await work
     return [{ moves }]
   },
