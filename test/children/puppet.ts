@@ -32,6 +32,13 @@ let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
 
+let bareView: Uint8Array | undefined
+
+function bare(): Uint8Array {
+  bareView ??= first().withCpuAccessSync('read', (cpu) => cpu.bytes)
+  return bareView
+}
+
 type Order = { readonly [key: string]: JsonLike }
 type Answer = readonly [answer: { [key: string]: JsonLike }, buffers?: readonly DmaBuf[]]
 
@@ -220,6 +227,13 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     open.push(cpu)
     return [{ interrupted: cpu.interrupted }]
   },
+  /** Looks, or stores, without any bracket: through the view of the first one ever. */
+  bareLook: (order) => [{ value: bare()[Number(order['at'])] ?? -1 }],
+  bareStore: (order) => {
+    bare()[Number(order['at'])] = Number(order['value'])
+    return [{}]
+  },
+  coherency: () => [{ coherency: first().coherency, zeroCopy: first().zeroCopy }],
   end: () => {
     for (const cpu of open.splice(0)) cpu.end()
     return [{}]
