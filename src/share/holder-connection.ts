@@ -42,6 +42,7 @@ export class HolderConnection implements RegisteredHolder {
     )
     this.#socket = new PrivateSocket(fd, {
       message: (message, passed, second) => this.#message(message, passed, second),
+      failing: () => this.#evict(),
       end: (error) => this.#end(error),
     })
     // A fork can keep the socket open after its owner died, a worker can end without its process: either tells.
@@ -81,6 +82,7 @@ export class HolderConnection implements RegisteredHolder {
   }
 
   fail(reason: string): void {
+    this.#evict()
     this.#end(reason)
   }
 
@@ -169,15 +171,16 @@ export class HolderConnection implements RegisteredHolder {
     this.#requests.drop(published)
   }
 
+  /** Else a holder would take the hang-up for the death of its exporter, and go on inside storage that moves. */
+  #evict(): void {
+    for (const [{ name, movable }, { serial }] of this.#registered) {
+      if (movable) this.send({ type: PrivateType.evicted, serial, ...name })
+    }
+  }
+
   #end(error: DmaBufError | string | undefined): void {
     if (this.#gone) return
     this.#gone = true
-    // Else a holder would take the hang-up for the death of its exporter, and go on inside storage that moves.
-    if (error !== undefined && !this.#socket.ended) {
-      for (const [{ name, movable }, { serial }] of this.#registered) {
-        if (movable) this.send({ type: PrivateType.evicted, serial, ...name })
-      }
-    }
     this.#socket.close()
     clearTimeout(this.#deadline)
     this.#deadline = undefined

@@ -18,6 +18,8 @@ export interface PrivateHandler {
    * Returns what is wrong, if something is.
    */
   message(message: PrivateMessage, fd: number, second: number): string | undefined
+  /** The connection ends for a reason of this side: what is sent now may still reach the other one. */
+  failing?(): void
   end(error: DmaBufError | string | undefined): void
 }
 
@@ -45,6 +47,7 @@ export class PrivateSocket {
     this.#handler = handler
     this.#socket = new PacketSocket(fd, {
       packet: (length, descriptors) => this.#packet(length, descriptors),
+      failing: () => handler.failing?.(),
       end: (error) => handler.end(error),
     })
     this.#socket.unref()
@@ -149,6 +152,7 @@ export class PrivateSocket {
 
   #fail(reason: DmaBufError | string): false {
     if (this.#socket.ended) return false
+    this.#handler.failing?.()
     this.#socket.close()
     this.#handler.end(reason)
     return false
