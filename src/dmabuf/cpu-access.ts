@@ -143,9 +143,13 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (lease.closed) return
     const core = this.#core
     if (this.#range !== undefined) core.mappings.closeRange(this.#range)
-    core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
-    lease.lower(this.access !== 'read')
-    if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
+    try {
+      core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
+    } finally {
+      // The exporter's ops are a stranger's code, and may throw.
+      lease.lower(this.access !== 'read')
+      if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
+    }
     if (diagnostics.cpuEnd.hasSubscribers) {
       diagnostics.cpuEnd.publish({ id: core.id, name: core.name, access: this.access })
     }

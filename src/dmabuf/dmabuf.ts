@@ -10,6 +10,7 @@ import type { BufferCore } from './buffer-core.ts'
 import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
+import { type ExportPlacedInfo, exportPlacedCore } from './export-placed.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
 import { MappedRange } from './mapped-range.ts'
@@ -60,9 +61,13 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     return wrap(importDescriptor(fd, foreign))
   }
 
-  /** Exports memory by an exporter of your own. `info.fd` is consumed; `info.ops.release` runs at the very end. */
-  static export(info: ExportInfo): DmaBuf {
-    return wrap(exportCore(info))
+  /**
+   * Exports memory by an exporter of your own. `info.fd` is consumed; `info.ops.release` runs at the very end. Without a
+   * descriptor the buffer is placed: its storage is made at the first map or CPU access, and moves (`info.ops.move`).
+   */
+  static export(info: ExportInfo | ExportPlacedInfo): DmaBuf {
+    const placed = typeof info === 'object' && info !== null && !('fd' in info)
+    return wrap(placed ? exportPlacedCore(info) : exportCore(info as ExportInfo))
   }
 
   get name(): string {

@@ -1,3 +1,4 @@
+import { diagnostics } from '../internal/diagnostics.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 
@@ -45,10 +46,27 @@ export class Lease {
     const core = this.#core
     if (core === undefined) return
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
-    while (this.#writers > 0) this.lower(true)
-    while (this.#readers > 0) this.lower(false)
+    while (this.#writers > 0) this.#endForgotten(core, true)
+    while (this.#readers > 0) this.#endForgotten(core, false)
     this.#core = undefined
     core.unwrap(collected)
+  }
+
+  /** Which range it was is not known any more: all of it. */
+  #endForgotten(core: BufferCore, writes: boolean): void {
+    const access = writes ? 'read-write' : 'read'
+    try {
+      core.ops?.endCpuAccess?.(access, 0, core.storage.byteLength)
+    } catch (error) {
+      // A stranger's code, and closing must come to its end.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+    this.lower(writes)
+    if (diagnostics.cpuEnd.hasSubscribers) {
+      diagnostics.cpuEnd.publish({ id: core.id, name: core.name, access })
+    }
   }
 }
 

@@ -1,4 +1,5 @@
-import { FIXED_POLICY, type PlacementPolicy } from '../dmabuf/placement.ts'
+import type { PlacementPolicy } from '../dmabuf/placement.ts'
+import { checkPolicy, type PlacementOptions, placementOptions } from '../dmabuf/placement-options.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { boolean, integer, oneOf, options, text } from '../internal/validate.ts'
@@ -6,7 +7,7 @@ import type { HugePages } from '../memory/memfd.ts'
 import type { Sharing } from '../memory/seals.ts'
 import type { HeapSpec } from './heap-storage.ts'
 
-export interface AllocateOptions {
+export interface AllocateOptions extends PlacementOptions {
   /** Shown in `bufinfo`, in /proc and to every holder; at most 31 bytes. */
   readonly name?: string
   /**
@@ -25,22 +26,10 @@ export interface AllocateOptions {
   readonly movable?: boolean
   /** Allocate at the first map or CPU access, for all devices that are attached by then. Default: as `movable`. */
   readonly delayed?: boolean
-  /**
-   * What becomes of a device that attaches when the storage is somewhere it cannot use: `'migrate'` (default) moves
-   * it at the device's first map, `'busy'` refuses the attachment (`EBUSY`). For movable buffers.
-   */
-  readonly lateAttach?: 'migrate' | 'busy'
-  /** Milliseconds that a move waits for brackets and maps to end before it fails (`EBUSY`); 1000. */
-  readonly moveTimeout?: number
-  /** Leave a holder behind that stays in its bracket for longer (its next use says ERR_DMABUF_EVICTED); false. */
-  readonly evict?: boolean
-  /** Keep memory ready for the next move, so that this one costs a plain copy; takes twice the memory. Default false. */
-  readonly prepareMove?: boolean
 }
 
-const placementOptions = ['movable', 'delayed', 'lateAttach', 'moveTimeout', 'evict', 'prepareMove'] as const
 const storageOptions = ['name', 'sharing', 'prefault', 'hugePages'] as const
-export const allocateOptions = [...storageOptions, ...placementOptions] as const
+export const allocateOptions = [...storageOptions, 'movable', 'delayed', ...placementOptions] as const
 /** Pooled buffers are fixed. */
 export const pooledOptions = storageOptions
 
@@ -64,13 +53,7 @@ export function checkAllocate(
   return {
     spec,
     delayed: boolean('delayed', opts.delayed ?? movable),
-    policy: {
-      movable,
-      lateAttach: oneOf('lateAttach', opts.lateAttach ?? FIXED_POLICY.lateAttach, ['migrate', 'busy']),
-      moveTimeout: integer('moveTimeout', opts.moveTimeout ?? FIXED_POLICY.moveTimeout, 0, 2 ** 31 - 1),
-      evict: boolean('evict', opts.evict ?? FIXED_POLICY.evict),
-      prepareMove: boolean('prepareMove', opts.prepareMove ?? FIXED_POLICY.prepareMove),
-    },
+    policy: checkPolicy(movable, opts),
   }
 }
 

@@ -6,6 +6,8 @@ const parent = Channel.parent()
 const { message, buffers } = await parent.receive()
 const { writer, sits } = message as { writer: number | null; sits: number }
 const [placed, board] = buffers
+// The board says nothing any more when nobody is left to write on it.
+void parent.closed.then(() => process.exit())
 let failed = ''
 try {
   if (placed === undefined || board === undefined) throw new Error('two buffers are needed')

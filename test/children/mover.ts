@@ -5,6 +5,7 @@ import { shift } from './shift.ts'
 
 /** Exports a placed buffer to its parent and moves it for as long as it lives. */
 const parent = Channel.parent()
+void parent.closed.then(() => process.exit())
 const buffer = await new SystemHeap().allocate(PLACED_BYTES, { name: 'moving', movable: true })
 await parent.send({}, [buffer])
 for (;;) {

@@ -77,6 +77,14 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     open.push(cpu)
     return [{ interrupted: cpu.interrupted }]
   },
+  /** Waits for nothing any more but to enter, and leaves then. */
+  cling: () => {
+    parent.unref()
+    void first()
+      .beginCpuAccess('read')
+      .then(() => process.exit(3))
+    return [{}]
+  },
   load: async (order) => {
     const value = await first().withCpuAccess('read', (cpu) => cpu.bytes[Number(order['at'] ?? 0)] ?? -1)
     return [{ value }]
