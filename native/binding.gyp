@@ -5,6 +5,7 @@
       'target_name': 'dmabuf',
       'sources': [
         'binding/addon.cc',
+        'binding/cache.cc',
         'binding/call.cc',
         'binding/copy.cc',
         'binding/descriptors.cc',
@@ -20,6 +21,7 @@
         'binding/vmem.cc',
         'binding/vmem_facts.cc',
         'binding/waiting.cc',
+        'sys/cache_lines.cc',
         'sys/epoll.cc',
         'sys/fault.cc',
         'sys/exchange.cc',

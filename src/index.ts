@@ -3,6 +3,7 @@ export type { Attachment, AttachOptions, MapOptions } from './dmabuf/attachment.
 export type { HolderInfo } from './dmabuf/buffer-core.ts'
 export { recordStacks } from './dmabuf/buffer-core.ts'
 export { type AttachedDevice, type BufferInfo, bufinfo } from './dmabuf/bufinfo.ts'
+export type { Coherency } from './dmabuf/coherence.ts'
 export { type Copy, type CopyOptions, CpuAccess } from './dmabuf/cpu-access.ts'
 export { DmaBuf } from './dmabuf/dmabuf.ts'
 export type { ExporterInfo, ExportInfo } from './dmabuf/export.ts'

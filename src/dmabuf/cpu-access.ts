@@ -1,12 +1,14 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
+import type { CacheHints } from '../memory/cache/maintenance.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 import { fitsView } from './map-storage.ts'
+import { Staging } from './staging.ts'
 import type { Tether } from './tether.ts'
 import { viewOf, wholeView } from './views.ts'
 
@@ -49,6 +51,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   readonly length: number
   /** A writer died inside its bracket since this process last began one: contents may be half old, half new. */
   readonly interrupted: boolean
+  readonly #hints: CacheHints
   readonly #core: BufferCore
   readonly #tether: Tether
   #range: Mapping | undefined
@@ -61,6 +64,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     offset: number,
     length: number,
     interrupted: boolean,
+    hints: CacheHints,
     core: BufferCore,
     tether: Tether,
   ) {
@@ -68,6 +72,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     this.offset = offset
     this.length = length
     this.interrupted = interrupted
+    this.#hints = hints
     this.#core = core
     this.#tether = tether
   }
@@ -144,6 +149,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     const core = this.#core
     if (this.#range !== undefined) core.mappings.closeRange(this.#range)
     try {
+      core.coherence?.end(this.access, this.offset, this.length, this.#hints, lease)
       core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
     } finally {
       // The exporter's ops are a stranger's code, and may throw.
@@ -167,6 +173,9 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (target.length === 0) return true
     const core = this.#core
     const sequences = core.writerSequences
+    if (core.coherence instanceof Staging) {
+      return core.coherence.copyOut(target, this.offset + offset, sequences)
+    }
     const whole = fitsView(core.storage.byteLength)
     if (!whole) void this.bytes
     const mapping = this.#range ?? core.mapping

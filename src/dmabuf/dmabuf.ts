@@ -4,9 +4,10 @@ import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
 import type { Sharing } from '../memory/seals.ts'
-import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
+import { type Access, type AccessOptions, accessOptions, checkAccess, checkHints, noHints } from './access.ts'
 import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
 import type { BufferCore } from './buffer-core.ts'
+import type { Coherency } from './coherence.ts'
 import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
@@ -123,9 +124,17 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     return this.#core.isRevoked
   }
 
-  /** JavaScript sees the shared pages themselves. */
+  /**
+   * JavaScript sees the shared pages themselves: not in strict mode, and not where the runtime allows no ArrayBuffer over
+   * them (Electron). There, views are of a copy that is filled when a bracket begins and written back when it ends.
+   */
   get zeroCopy(): boolean {
-    return true
+    return this.#core.coherence?.zeroCopy ?? true
+  }
+
+  /** What CPUs and devices see of one another's stores, as its exporter allocated it. */
+  get coherency(): Coherency {
+    return this.#core.coherence?.coherency ?? 'coherent'
   }
 
   /** Whether both are the same buffer, however they came here. */
@@ -174,11 +183,13 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     let offset = 0
     let length = core.storage.byteLength
     let strict = false
+    let hints = noHints
     if (accessOpts !== none) {
       const opts = options('beginCpuAccess', accessOpts, accessOptions)
       ;({ offset, length } = range('access', length, opts.offset, opts.length))
       strict = boolean('strict', opts.strict ?? false)
       abortSignal('signal', opts.signal)
+      hints = checkHints(opts)
     }
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
     const tether = this.#tether as Tether
@@ -197,6 +208,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
       core.ops?.beginCpuAccess?.(access, offset, length)
+      if (core.coherence !== undefined) core.coherence.begin(access, offset, length, hints, lease)
     } catch (error) {
       lease.lower(writes)
       throw error
@@ -204,7 +216,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (diagnostics.cpuBegin.hasSubscribers) {
       diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
     }
-    return new CpuAccess(access, offset, length, interrupted, core, tether)
+    return new CpuAccess(access, offset, length, interrupted, hints, core, tether)
   }
 
   /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */

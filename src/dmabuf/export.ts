@@ -6,6 +6,7 @@ import { isWriteSealed } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import { BufferCore } from './buffer-core.ts'
+import type { Coherency } from './coherence.ts'
 import type { ExporterOps } from './exporter-ops.ts'
 
 /** What every export says. */
@@ -89,6 +90,7 @@ export interface ExporterCoreInit {
   readonly writable: boolean
   readonly charged: number
   readonly mapping?: Mapping
+  readonly coherency?: Exclude<Coherency, 'coherent'>
 }
 
 export function exporterCore(init: ExporterCoreInit): BufferCore {

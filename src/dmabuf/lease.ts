@@ -46,6 +46,7 @@ export class Lease {
     const core = this.#core
     if (core === undefined) return
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
+    if (this.open > 0) core.coherence?.abandon(this)
     while (this.#writers > 0) this.#endForgotten(core, true)
     while (this.#readers > 0) this.#endForgotten(core, false)
     this.#core = undefined

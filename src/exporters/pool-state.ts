@@ -69,7 +69,7 @@ export class PoolState {
       ...(mapping === undefined ? {} : { mapping }),
     })
     core.recycled = true
-    core.onUnwrapped = () => core.mappings.relocate()
+    core.onUnwrapped = () => core.relocate()
     core.onIdle = () => this.#recycle(core)
     this.cores.add(core)
     this.#idle.push(core)

@@ -27,9 +27,17 @@ const attachments: Attachment[] = []
 const tables: SgTable[] = []
 let notified = 0
 let busy = false
+let work = Promise.resolve()
 let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
+
+let bareView: Uint8Array | undefined
+
+function bare(): Uint8Array {
+  bareView ??= first().withCpuAccessSync('read', (cpu) => cpu.bytes)
+  return bareView
+}
 
 type Order = { readonly [key: string]: JsonLike }
 type Answer = readonly [answer: { [key: string]: JsonLike }, buffers?: readonly DmaBuf[]]
@@ -106,7 +114,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** Moves its buffer again and again, until it is told to rest. */
   roam: () => {
     busy = true
-    void (async () => {
+    work = (async () => {
       while (busy) {
         // Whoever is inside for too long: it is tried again.
         await shift(first()).then(
@@ -122,7 +130,7 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   toil: (order) => {
     busy = true
     const word = Number(order['word'])
-    void (async () => {
+    work = (async () => {
       for (; busy; moves++) {
         await first().withCpuAccess('write', (cpu) => {
           const words = new Uint32Array(cpu.bytes.buffer, cpu.bytes.byteOffset)
@@ -136,7 +144,8 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   /** How often it has moved, or counted. */
   rest: async () => {
     busy = false
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    // The last round counts: it may still be waiting for its bracket.
+    await work
     return [{ moves }]
   },
   words: async () => {
@@ -218,6 +227,13 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     open.push(cpu)
     return [{ interrupted: cpu.interrupted }]
   },
+  /** Looks, or stores, without any bracket: through the view of the first one ever. */
+  bareLook: (order) => [{ value: bare()[Number(order['at'])] ?? -1 }],
+  bareStore: (order) => {
+    bare()[Number(order['at'])] = Number(order['value'])
+    return [{}]
+  },
+  coherency: () => [{ coherency: first().coherency, zeroCopy: first().zeroCopy }],
   end: () => {
     for (const cpu of open.splice(0)) cpu.end()
     return [{}]
