@@ -8,6 +8,7 @@ export { DmaBuf } from './dmabuf/dmabuf.ts'
 export type { ExportInfo } from './dmabuf/export.ts'
 export type { ExporterAttachment, ExporterOps } from './dmabuf/exporter-ops.ts'
 export type { ForeignOptions } from './dmabuf/foreign.ts'
+export { guard } from './dmabuf/guard.ts'
 export { MappedRange } from './dmabuf/mapped-range.ts'
 export type { MoveCosts } from './dmabuf/migration.ts'
 export type { AllocateOptions } from './exporters/allocate-options.ts'
@@ -19,6 +20,10 @@ export { type VmemExporter, type VmemExportOptions, vmemexp } from './exporters/
 export { DmaBufError } from './internal/errors.ts'
 export { limits } from './internal/limits.ts'
 export { memoryBudget, setMemoryBudget } from './memory/budget.ts'
+export type { GuardOptions } from './memory/guard/guard-policy.ts'
+export { GUARD_EXIT_STATUS, violations } from './memory/guard/guarded-environment.ts'
+export type { OpenRange } from './memory/guard/page-rights.ts'
+export type { GuardMode, Violation, ViolationGroup } from './memory/guard/violation.ts'
 export type { Sharing } from './memory/seals.ts'
 export {
   Channel,

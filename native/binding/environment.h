@@ -8,6 +8,7 @@
 #include "binding/loop.h"
 #include "binding/scratch.h"
 #include "sys/region.h"
+#include "sys/violation_ring.h"
 
 namespace binding {
 
@@ -43,6 +44,8 @@ struct Environment {
   napi_ref mapping_class = nullptr;
   /** What the Mapping under construction gets; JavaScript itself can construct none. */
   std::shared_ptr<sys::Region> newborn;
+  /** Of the guarded mappings; made with the first one. */
+  std::shared_ptr<sys::ViolationRing> violations;
   /** The longest external ArrayBuffer the engine takes. */
   uint64_t longest_view = 0;
   /** After the cleanup hook a descriptor has no owner any more and is closed at once. */

@@ -1,6 +1,7 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
+import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
@@ -51,6 +52,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   readonly interrupted: boolean
   readonly #core: BufferCore
   readonly #tether: Tether
+  readonly #guarded: GuardedBracket | undefined
   #range: Mapping | undefined
   #bytes: Uint8Array | undefined
   #ended = false
@@ -63,6 +65,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     interrupted: boolean,
     core: BufferCore,
     tether: Tether,
+    guarded: GuardedBracket | undefined,
   ) {
     this.access = access
     this.offset = offset
@@ -70,6 +73,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     this.interrupted = interrupted
     this.#core = core
     this.#tether = tether
+    this.#guarded = guarded
   }
 
   get ended(): boolean {
@@ -143,6 +147,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (lease.closed) return
     const core = this.#core
     if (this.#range !== undefined) core.mappings.closeRange(this.#range)
+    core.mappings.guard?.end(this.#guarded)
     core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
     lease.lower(this.access !== 'read')
     if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)

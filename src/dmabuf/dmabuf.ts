@@ -3,6 +3,9 @@ import { throwIfAborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
+import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
+import { checkMode } from '../memory/guard/guard-policy.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Sharing } from '../memory/seals.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
 import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
@@ -178,11 +181,13 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
     const tether = this.#tether as Tether
     const { lease } = tether
+    core.mappings.guard?.check()
     if (!lease.enter(core, writes)) {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
       return undefined
     }
     let interrupted: boolean
+    let guarded: GuardedBracket | undefined
     try {
       if (core.isRevoked) throw problem('revoked', { name: core.name })
       // Sealed memory cannot be truncated, so there is nothing to ask for.
@@ -192,6 +197,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       if (interrupted && strict) throw problem('interrupted', { name: core.name })
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
       core.ops?.beginCpuAccess?.(access, offset, length)
+      guarded = core.mappings.guard?.begin({ access, offset, length }, lease)
     } catch (error) {
       lease.lower(writes)
       throw error
@@ -199,7 +205,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (diagnostics.cpuBegin.hasSubscribers) {
       diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
     }
-    return new CpuAccess(access, offset, length, interrupted, core, tether)
+    return new CpuAccess(access, offset, length, interrupted, core, tether, guarded)
   }
 
   /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */
@@ -266,6 +272,16 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     } finally {
       core.release()
     }
+  }
+
+  /**
+   * Guarded mode for this buffer in this environment: whatever touches its memory outside a bracket, or stores into it in a
+   * read bracket, is a {@link Violation}. See `guard()`, which does so for all buffers. Brackets that are open now allow
+   * everything until the last of them has ended.
+   */
+  guard(mode: GuardMode | 'off' = 'report'): void {
+    const core = this.#open()
+    core.mappings.guardBy(checkMode(mode), core.openBrackets)
   }
 
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */

@@ -44,11 +44,16 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
-    if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
+    if (this.open > 0) this.#endOpen(core)
     while (this.#writers > 0) this.lower(true)
     while (this.#readers > 0) this.lower(false)
     this.#core = undefined
     core.unwrap(collected)
+  }
+
+  #endOpen(core: BufferCore): void {
+    core.mappings.guard?.endAll(this, this.open)
+    if (core.storage.kind === 'dma-buf') endOpen(core, this.#writers > 0)
   }
 }
 

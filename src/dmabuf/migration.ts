@@ -207,7 +207,8 @@ export class Migration {
   async #copy(moved: MovedStorage): Promise<void> {
     const { core } = this.#placement
     const { ops } = core
-    const mapped = core.mappings.present
+    const { mappings } = core
+    const mapped = mappings.guard === undefined ? mappings.present : mappings.pastGuard
     const from = mapped ?? mapStorage(core.storage, 0, core.storage.byteLength, core.name)
     try {
       if (ops?.move === undefined) fillMovedStorage(from, moved, core.name)

@@ -34,7 +34,7 @@ export class TableMemory implements DeviceMemory {
   #use(offset: number, length: number, use: (bytes: Uint8Array) => void): void {
     const core = this.#core
     if (fitsView(core.storage.byteLength)) {
-      use(pagesOf(core.mapping, core.name).subarray(offset, offset + length))
+      use(pagesOf(core.mappings.pastGuard, core.name).subarray(offset, offset + length))
       return
     }
     const mapping = mapStorage(core.storage, offset, length, core.name)

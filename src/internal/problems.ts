@@ -1,6 +1,7 @@
 import type { Problem } from './problem.ts'
 import { deviceProblems } from './problems-devices.ts'
 import { drmProblems } from './problems-drm.ts'
+import { guardProblems } from './problems-guard.ts'
 import { imageProblems } from './problems-images.ts'
 import { vmemexpProblems } from './problems-vmemexp.ts'
 
@@ -285,6 +286,7 @@ export const problems = {
   ...deviceProblems,
   ...drmProblems,
   ...imageProblems,
+  ...guardProblems,
   ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 
