@@ -1,5 +1,6 @@
 export type { Access, AccessOptions } from './dmabuf/access.ts'
 export type { Attachment, AttachOptions, MapOptions } from './dmabuf/attachment.ts'
+export type { BracketFaults } from './dmabuf/bracket-faults.ts'
 export type { HolderInfo } from './dmabuf/buffer-core.ts'
 export { recordStacks } from './dmabuf/buffer-core.ts'
 export { type AttachedDevice, type BufferInfo, bufinfo } from './dmabuf/bufinfo.ts'

@@ -41,6 +41,8 @@ export interface SharedState {
   readonly base: number
   /** Holders that registered; empty where this environment is itself a holder. */
   holders(): HolderInfo[]
+  /** Whether somebody else is in a write bracket: in the exporter any holder, in a holder the exporter. */
+  readonly othersWrite: boolean
   /** Tells every holder that the buffer is revoked. */
   revoke(): void
   /** Whether the exporter is still there (always so in the exporter). */

@@ -5,6 +5,7 @@ import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
+import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 import { fitsView } from './map-storage.ts'
@@ -140,7 +141,10 @@ export class CpuAccess implements Disposable, AsyncDisposable {
 
   /** Ends the bracket: what was stored is visible to whoever begins next. Idempotent. */
   end(): void {
-    if (this.#ended) return
+    if (this.#ended) {
+      countFault(this.#core, 'endedTwice', `end() of a '${this.access}' access came twice`)
+      return
+    }
     this.#ended = true
     this.#bytes = undefined
     const { lease } = this.#tether
@@ -157,11 +161,12 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   }
 
   [Symbol.dispose](): void {
-    this.end()
+    // An end() before the end of the block is the block's own business.
+    if (!this.#ended) this.end()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.end()
+    this[Symbol.dispose]()
   }
 
   #copyTo(target: Uint8Array, offset: number): boolean {

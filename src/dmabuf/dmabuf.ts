@@ -9,6 +9,7 @@ import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Sharing } from '../memory/seals.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
 import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
+import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
@@ -202,6 +203,9 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       lease.lower(writes)
       throw error
     }
+    if (writes && core.shared?.othersWrite === true) {
+      countFault(core, 'conflicting', "a write access was begun in another one's write access")
+    }
     if (diagnostics.cpuBegin.hasSubscribers) {
       diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
     }
@@ -219,7 +223,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     try {
       return await use(cpu)
     } finally {
-      cpu.end()
+      cpu[Symbol.dispose]()
     }
   }
 
@@ -230,7 +234,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     try {
       return use(cpu)
     } finally {
-      cpu.end()
+      cpu[Symbol.dispose]()
     }
   }
 

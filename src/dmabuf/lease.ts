@@ -1,3 +1,4 @@
+import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 
@@ -27,8 +28,12 @@ export class Lease {
   /** False where the bracket has to wait: then none is open. */
   enter(core: BufferCore, writes: boolean): boolean {
     if (!core.enter(writes)) return false
-    if (writes) this.#writers++
-    else this.#readers++
+    if (!writes) this.#readers++
+    else {
+      this.#writers++
+      // Not where it is raised: a device's access passes there, too.
+      if (core.openWriteBrackets > 1) countFault(core, 'overlapping', '')
+    }
     return true
   }
 
@@ -44,15 +49,19 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
-    if (this.open > 0) this.#endOpen(core)
+    if (this.open > 0) this.#endOpen(core, collected)
     while (this.#writers > 0) this.lower(true)
     while (this.#readers > 0) this.lower(false)
     this.#core = undefined
     core.unwrap(collected)
   }
 
-  #endOpen(core: BufferCore): void {
-    core.mappings.guard?.endAll(this, this.open)
+  #endOpen(core: BufferCore, collected: boolean): void {
+    const begun = core.mappings.guard?.endAll(this, this.open) ?? []
+    const what = this.open === 1 ? 'a CPU access that was' : `${this.open} CPU accesses that were`
+    const who = collected ? 'collected without close(), with' : 'closed with'
+    const where = begun.length === 0 ? '' : `; begun ${begun.join('\nand ')}`
+    countFault(core, 'unended', `${who} ${what} never ended${where}`, this.open)
     if (core.storage.kind === 'dma-buf') endOpen(core, this.#writers > 0)
   }
 }

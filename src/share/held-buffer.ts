@@ -1,5 +1,5 @@
 import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
-import { Slot } from '../dmabuf/words.ts'
+import { Slot, StateRecord } from '../dmabuf/words.ts'
 import { type DmaBufError, problem } from '../internal/errors.ts'
 import { dismiss } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
@@ -137,6 +137,11 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
   set generation(generation: number) {
     this.#slot.words[this.#slot.base + Slot.mapped] = generation
     this.core.generation = generation
+  }
+
+  get othersWrite(): boolean {
+    if (!this.exporterAlive) return false
+    return (Atomics.load(this.words, this.base + StateRecord.writeSequence) & 1) !== 0
   }
 
   holders(): HolderInfo[] {

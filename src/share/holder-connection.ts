@@ -67,6 +67,10 @@ export class HolderConnection implements RegisteredHolder {
     return this.#pages.openBrackets(slot)
   }
 
+  openWriteBrackets(slot: number): number {
+    return this.#pages.openWriteBrackets(slot)
+  }
+
   get ended(): boolean {
     return this.#socket.ended
   }

@@ -66,6 +66,11 @@ export class Published implements SharedState, AudienceOwner {
     return Array.from(this.audience, ({ holder, slot }) => holder.describe(slot))
   }
 
+  get othersWrite(): boolean {
+    for (const { holder, slot } of this.audience) if (holder.openWriteBrackets(slot) > 0) return true
+    return false
+  }
+
   setStorage(storage: Storage, generation: number): void {
     this.readers.clear()
     for (const { holder } of this.audience) this.readers.add(holder)
