@@ -2,6 +2,8 @@ import { FIXED_POLICY, type PlacementPolicy } from '../dmabuf/placement.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { boolean, integer, oneOf, options, text } from '../internal/validate.ts'
+import { checkMode } from '../memory/guard/guard-policy.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import type { HugePages } from '../memory/memfd.ts'
 import type { Sharing } from '../memory/seals.ts'
 import type { HeapSpec } from './heap-storage.ts'
@@ -18,6 +20,8 @@ export interface AllocateOptions {
   readonly prefault?: boolean
   /** `'transparent'` asks for them, `'2MiB'` and `'1GiB'` take reserved ones and fail (`ENOMEM`) without. Not movable. */
   readonly hugePages?: 'transparent' | HugePages
+  /** Guarded mode in this environment, see `guard()`; default: as that says. */
+  readonly guard?: GuardMode | 'off'
   /**
    * The storage may move to where a device reaches it, contents and views kept: a *placed* buffer. Default false: it stays
    * where it is for good, and any program that gets its descriptor can map it.
@@ -39,7 +43,7 @@ export interface AllocateOptions {
 }
 
 const placementOptions = ['movable', 'delayed', 'lateAttach', 'moveTimeout', 'evict', 'prepareMove'] as const
-const storageOptions = ['name', 'sharing', 'prefault', 'hugePages'] as const
+const storageOptions = ['name', 'sharing', 'prefault', 'hugePages', 'guard'] as const
 export const allocateOptions = [...storageOptions, ...placementOptions] as const
 /** Pooled buffers are fixed. */
 export const pooledOptions = storageOptions
@@ -84,5 +88,6 @@ export function specOf(byteLength: unknown, opts: AllocateOptions): HeapSpec {
       opts.hugePages === undefined
         ? undefined
         : oneOf('hugePages', opts.hugePages, ['transparent', '2MiB', '1GiB']),
+    guard: opts.guard === undefined ? undefined : checkMode(opts.guard),
   }
 }

@@ -2,6 +2,7 @@ import { mapStorage } from '../dmabuf/map-storage.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { checked, errno, problem, systemError } from '../internal/errors.ts'
 import { charge, refund } from '../memory/budget.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import { createMemfd, type HugePages, storageBytes } from '../memory/memfd.ts'
 import { READ_ONLY_SEALS, type Sharing, WRITABLE_SEALS } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
@@ -14,6 +15,8 @@ export interface HeapSpec {
   readonly sharing: Sharing
   readonly prefault: boolean
   readonly hugePages: 'transparent' | HugePages | undefined
+  /** Its own guarded mode; undefined: the environment's. */
+  readonly guard?: GuardMode | 'off' | undefined
 }
 
 export interface HeapStorage {

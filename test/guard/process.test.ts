@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { typescriptWorker } from '../support/typescript-worker.ts'
 
@@ -13,7 +14,7 @@ interface Ended {
 function run(file: string, environment: Record<string, string>): Promise<Ended> {
   const options = { cwd: root, timeout: 50_000, env: { ...process.env, ...environment } }
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--import', 'tsx', file], options, (error, stdout, stderr) => {
+    execFile(process.execPath, ['--import', 'tsx', ...file.split(' ')], options, (error, stdout, stderr) => {
       resolve({ status: Number(error?.code ?? 0), stdout, stderr })
     })
   })
@@ -51,6 +52,16 @@ test('DMABUF_GUARD=1 lists the violations at exit, those that are alike together
     'SUMMARY: dmabuf guard: 4 violations, 1 buffer',
     '',
   ])
+}, 60_000)
+
+test('the hunt in docs/guard.md is a real one', async () => {
+  const text = readFileSync(`${root}docs/guard.md`, 'utf8')
+  const { status, stdout, stderr } = await run('examples/guard-hunt.ts', { DMABUF_GUARD: '1' })
+  expect(status).toBe(0)
+  expect(text).toContain(stdout)
+  expect(text).toContain(stderr.replaceAll(root, '').replaceAll(/==\d+==/g, '==PID=='))
+  const mended = await run('examples/guard-hunt.ts mended', { DMABUF_GUARD: '1' })
+  expect(mended).toEqual({ status: 0, stdout, stderr: '' })
 }, 60_000)
 
 test('DMABUF_GUARD=fatal ends the process at the next bracket, with a status of its own', async () => {
