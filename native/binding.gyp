@@ -5,6 +5,7 @@
       'target_name': 'dmabuf',
       'sources': [
         'binding/addon.cc',
+        'binding/cache.cc',
         'binding/call.cc',
         'binding/copy.cc',
         'binding/descriptors.cc',
@@ -22,6 +23,7 @@
         'binding/vmem_facts.cc',
         'binding/waiting.cc',
         'sys/access_guard.cc',
+        'sys/cache_lines.cc',
         'sys/epoll.cc',
         'sys/fault.cc',
         'sys/exchange.cc',

@@ -47,6 +47,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("pageSize", Napi::Number::New(env, static_cast<double>(sysconf(_SC_PAGESIZE))));
   exports.Set("scratch", Napi::Object(env, binding::Environment::Of(env).scratch.Create(env)));
   exports.Set("layout", Layout(env));
+  binding::RegisterCache(env, exports);
   binding::RegisterDescriptors(env, exports);
   binding::RegisterMemory(env, exports);
   binding::RegisterMapping(env);

@@ -114,6 +114,28 @@ bool InRange(uint64_t offset, uint64_t length, const Mapping& mapping) {
   return length <= mapping.byte_length() && offset <= mapping.byte_length() - length;
 }
 
+napi_value CopyIn(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint64_t offset = call.Size(1);
+  Mapping* mapping = Mapping::Of(env, call.Value(0));
+  if (mapping == nullptr) return call.TypeError("expected a Mapping");
+  bool is_typed_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* source = nullptr;
+  napi_value array = call.Value(2);
+  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
+  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &length, &source, nullptr, nullptr);
+  if (type != napi_uint8_array) return call.TypeError("expected a Uint8Array");
+  sys::Region* region = mapping->region();
+  if (region == nullptr) call.Fail(-EBADF);
+  if (!InRange(offset, length, *mapping)) call.Fail(-EINVAL);
+  if (!call.ok()) return call.Failure();
+  if (region->kind() == sys::MapKind::kSharedReadOnly) return call.Number(-EACCES);
+  if (length > 0) std::memmove(region->bytes() + offset, source, length);
+  return call.Number(region->faulted() ? -EFAULT : 0);
+}
+
 napi_value CopyToFile(napi_env env, napi_callback_info info) {
   Call call(env, info);
   uint64_t offset = call.Size(1), length = call.Size(2);
@@ -147,7 +169,9 @@ napi_value CopyMapping(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void RegisterCopy(napi_env env, napi_value exports) {
-  Define(env, exports, {{"copyOut", CopyOut}, {"copyToFile", CopyToFile}, {"copyMapping", CopyMapping}});
+  Define(
+      env, exports,
+      {{"copyOut", CopyOut}, {"copyIn", CopyIn}, {"copyToFile", CopyToFile}, {"copyMapping", CopyMapping}});
 }
 
 }  // namespace binding

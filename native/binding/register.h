@@ -5,6 +5,7 @@
 namespace binding {
 
 // Each adds one area of the interface to the exports.
+void RegisterCache(napi_env env, napi_value exports);
 void RegisterDescriptors(napi_env env, napi_value exports);
 void RegisterMemory(napi_env env, napi_value exports);
 void RegisterMapping(napi_env env);

@@ -1,5 +1,5 @@
+import type { Random } from '../internal/random.ts'
 import { MAX_ORDER, type PageBlock } from './page-block.ts'
-import type { Random } from './random.ts'
 
 /** For each order the blocks that have a free chunk of just this order: the free lists of a buddy allocator. */
 export class BlockLists {

@@ -22,8 +22,8 @@ export interface DeviceOptions {
   /** Segments of a table at most; 1 is a device that wants contiguous memory. Any number when left out. */
   readonly maxSegments?: number
   /**
-   * Whether the CPU's caches are coherent with the device; true. A fact about the device that importers and exporters
-   * may ask for: the memory of this library is coherent with every device.
+   * Whether the device sees the CPU's caches; true. It matters for non-coherent buffers (`AllocateOptions.coherency`); the
+   * memory of others is coherent with every device.
    */
   readonly coherent?: boolean
   /** The IOMMU that stands between the device and memory. Several devices may share one. */

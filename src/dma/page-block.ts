@@ -1,4 +1,4 @@
-import type { Random } from './random.ts'
+import type { Random } from '../internal/random.ts'
 
 /** The largest order of a buddy allocator, the kernel's `MAX_PAGE_ORDER`: 4 MiB. */
 export const MAX_ORDER = 10

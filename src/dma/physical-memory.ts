@@ -1,11 +1,11 @@
 import { problem } from '../internal/errors.ts'
+import { seededRandom } from '../internal/random.ts'
 import { integer, oneOf, options, shown } from '../internal/validate.ts'
 import { PAGE_SIZE, roundDown } from './address.ts'
 import { type DmaConstraints, type Segment, unconstrained } from './constraints.ts'
 import { constraintsOf } from './device.ts'
 import { takePages } from './page-allocation.ts'
 import { bytesOf, giveBack } from './page-gathering.ts'
-import { seededRandom } from './random.ts'
 import type { FrameRun } from './shattering.ts'
 import { Zone } from './zone.ts'
 

@@ -1,6 +1,6 @@
+import type { Random } from '../internal/random.ts'
 import { BlockLists } from './block-lists.ts'
 import { BLOCK_FRAMES, MAX_ORDER, PageBlock } from './page-block.ts'
-import type { Random } from './random.ts'
 import { type FrameRun, Shattering } from './shattering.ts'
 
 /** Says of a place for a chunk whether it is to be avoided where there are others. */

@@ -1,4 +1,5 @@
-import { oneOf } from '../internal/validate.ts'
+import { boolean, oneOf } from '../internal/validate.ts'
+import type { CacheHints } from '../memory/cache/maintenance.ts'
 
 /** What the CPU is going to do inside a bracket. */
 export type Access = 'read' | 'write' | 'read-write'
@@ -18,6 +19,27 @@ export interface AccessOptions {
   readonly strict?: boolean
   /** Ends the waiting for fences. */
   readonly signal?: AbortSignal
+  /**
+   * Of a non-coherent buffer: nothing was stored that a device has to see (`end` cleans nothing), as
+   * V4L2_BUF_FLAG_NO_CACHE_CLEAN says.
+   */
+  readonly skipClean?: boolean
+  /** No device has written since the last bracket (nothing is invalidated): V4L2_BUF_FLAG_NO_CACHE_INVALIDATE. */
+  readonly skipInvalidate?: boolean
 }
 
-export const accessOptions = ['offset', 'length', 'strict', 'signal'] as const
+const hintOptions = ['skipClean', 'skipInvalidate'] as const
+export const accessOptions = ['offset', 'length', 'strict', 'signal', ...hintOptions] as const
+
+/** What is skipped when nothing is said: nothing. */
+export const noHints: CacheHints = Object.freeze({})
+
+/** The hints among options, checked. */
+export function checkHints(opts: CacheHints): CacheHints {
+  const { skipClean = false, skipInvalidate = false } = opts
+  if (skipClean === false && skipInvalidate === false) return noHints
+  return {
+    skipClean: boolean('skipClean', skipClean),
+    skipInvalidate: boolean('skipInvalidate', skipInvalidate),
+  }
+}

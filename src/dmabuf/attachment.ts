@@ -6,6 +6,8 @@ import { type DeviceEntries, entriesFor, SgTable } from '../dma/sg-table.ts'
 import { throwIfAborted } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, callable, oneOf, options } from '../internal/validate.ts'
+import type { CacheHints } from '../memory/cache/maintenance.ts'
+import { checkHints } from './access.ts'
 import type { AttachmentHost, HostAttachment, HostMapping } from './attachment-host.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { FIXED_POLICY, Placement } from './placement.ts'
@@ -25,12 +27,12 @@ export interface AttachOptions {
   readonly expensiveMap?: boolean
 }
 
-export interface MapOptions {
+export interface MapOptions extends CacheHints {
   readonly signal?: AbortSignal
 }
 
 const attachOptions = ['moveNotify', 'expensiveMap'] as const
-const mapOptions = ['signal'] as const
+const mapOptions = ['signal', 'skipClean', 'skipInvalidate'] as const
 const directions = ['to-device', 'from-device', 'bidirectional'] as const
 
 /** Forgotten attachments would hold their buffer in its place for ever. */
@@ -125,7 +127,9 @@ export class Attachment implements Disposable, AsyncDisposable {
   async map(direction: DmaDirection, mapOpts?: MapOptions): Promise<SgTable> {
     this.#check()
     oneOf('direction', direction, directions)
-    const signal = abortSignal('signal', options('map', mapOpts, mapOptions).signal)
+    const opts = options('map', mapOpts, mapOptions)
+    const signal = abortSignal('signal', opts.signal)
+    const hints = checkHints(opts)
     throwIfAborted(signal, 'map')
     const core = this.#core
     if (direction !== 'to-device' && !core.storage.writable) {
@@ -135,7 +139,7 @@ export class Attachment implements Disposable, AsyncDisposable {
     try {
       // The exporter's answer may have crossed with detach().
       this.#check()
-      return this.#table(direction, mapping)
+      return this.#table(direction, mapping, hints)
     } catch (error) {
       this.#host.unmap(direction)
       throw error
@@ -178,10 +182,13 @@ export class Attachment implements Disposable, AsyncDisposable {
     if (this.#detached) throw problem('closedAttachment', { device: this.device.name, name })
   }
 
-  #table(direction: DmaDirection, mapping: HostMapping): SgTable {
+  #table(direction: DmaDirection, mapping: HostMapping, hints: CacheHints): SgTable {
     const { generation } = mapping
     const moved = this.#lastGeneration !== undefined && this.#lastGeneration !== generation
     const prepared = this.#prepare(mapping)
+    const { coherence } = this.#core
+    const { coherent } = this.device
+    coherence?.mapped(direction, coherent, hints)
     prepared.tables++
     this.#lastGeneration = generation
     const table: SgTable = new SgTable({
@@ -191,12 +198,16 @@ export class Attachment implements Disposable, AsyncDisposable {
       byteLength: this.#core.storage.byteLength,
       moved,
       generation,
-      memory: new TableMemory(this.#core, this.#dynamic ? generation : undefined),
+      memory: new TableMemory(this.#core, this.device, this.#dynamic ? generation : undefined),
       unmap: () => {
         this.#tables.delete(table)
         prepared.tables--
         if (prepared !== this.#prepared || !this.#expensiveMap) this.#drop(prepared)
-        this.#host.unmap(direction)
+        try {
+          coherence?.unmapped(direction, coherent, hints)
+        } finally {
+          this.#host.unmap(direction)
+        }
       },
     })
     this.#tables.add(table)

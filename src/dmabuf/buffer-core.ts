@@ -9,6 +9,8 @@ import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { AttachmentHost } from './attachment-host.ts'
+import type { Coherence } from './coherence.ts'
+import { coherenceFor } from './coherence-for.ts'
 import { CoreMappings } from './core-mappings.ts'
 import type { Entry } from './entry.ts'
 import type { ExporterOps } from './exporter-ops.ts'
@@ -120,6 +122,8 @@ export class BufferCore {
   host: AttachmentHost | undefined
   /** Where a fixed buffer gets its pages from when the first device attaches; the system's memory when not said. */
   pageSource: PageSource | undefined
+  /** What stands between views and storage; nothing for plain shared memory. */
+  coherence: Coherence | undefined
   /** Runs before the first write bracket is raised, if there is anything to do. */
   beforeWrite: (() => void) | undefined
 
@@ -135,6 +139,7 @@ export class BufferCore {
     this.role = init.role
     this.storage = init.storage
     this.mappings = new CoreMappings(this, init.mapping)
+    this.coherence = coherenceFor(this, init.storage.coherency ?? 'coherent')
     this.createdAt = stacks ? new Error(`buffer ${init.name}`).stack : undefined
     this.#privateSlot = takePrivateSlot()
     this.slot = privateWords(this.#privateSlot)
@@ -201,8 +206,15 @@ export class BufferCore {
 
   /** Detaches every view, then gives the addresses up. */
   unmap(): void {
+    this.coherence?.unmap()
     if (this.destroyed) this.mappings.close()
     else this.mappings.unmap()
+  }
+
+  /** Detaches every view, but keeps the pages mapped for the next use. */
+  relocate(): void {
+    this.coherence?.unmap()
+    this.mappings.relocate()
   }
 
   get frozen(): boolean {
@@ -236,6 +248,7 @@ export class BufferCore {
     this.#closeStorage()
     this.storage = storage
     this.mappings.replace(mapping)
+    this.coherence?.storageChanged()
     this.generation++
   }
 
@@ -244,6 +257,7 @@ export class BufferCore {
     const old = this.storage
     this.storage = storage
     this.mappings.swap(mapping)
+    this.coherence?.storageChanged()
     retireStorage(old)
   }
 

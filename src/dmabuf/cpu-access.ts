@@ -1,6 +1,7 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
+import type { CacheHints } from '../memory/cache/maintenance.ts'
 import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
@@ -9,6 +10,7 @@ import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 import { fitsView } from './map-storage.ts'
+import { Staging } from './staging.ts'
 import type { Tether } from './tether.ts'
 import { viewOf, wholeView } from './views.ts'
 
@@ -51,6 +53,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   readonly length: number
   /** A writer died inside its bracket since this process last began one: contents may be half old, half new. */
   readonly interrupted: boolean
+  readonly #hints: CacheHints
   readonly #core: BufferCore
   readonly #tether: Tether
   readonly #guarded: GuardedBracket | undefined
@@ -64,6 +67,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     offset: number,
     length: number,
     interrupted: boolean,
+    hints: CacheHints,
     core: BufferCore,
     tether: Tether,
     guarded: GuardedBracket | undefined,
@@ -72,6 +76,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     this.offset = offset
     this.length = length
     this.interrupted = interrupted
+    this.#hints = hints
     this.#core = core
     this.#tether = tether
     this.#guarded = guarded
@@ -151,10 +156,15 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (lease.closed) return
     const core = this.#core
     if (this.#range !== undefined) core.mappings.closeRange(this.#range)
-    core.mappings.guard?.end(this.#guarded)
-    core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
-    lease.lower(this.access !== 'read')
-    if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
+    try {
+      core.coherence?.end(this.access, this.offset, this.length, this.#hints, lease)
+      core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
+    } finally {
+      // The exporter's ops are a stranger's code, and may throw.
+      core.mappings.guard?.end(this.#guarded)
+      lease.lower(this.access !== 'read')
+      if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
+    }
     if (diagnostics.cpuEnd.hasSubscribers) {
       diagnostics.cpuEnd.publish({ id: core.id, name: core.name, access: this.access })
     }
@@ -173,6 +183,9 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (target.length === 0) return true
     const core = this.#core
     const sequences = core.writerSequences
+    if (core.coherence instanceof Staging) {
+      return core.coherence.copyOut(target, this.offset + offset, sequences)
+    }
     const whole = fitsView(core.storage.byteLength)
     if (!whole) void this.bytes
     const mapping = this.#range ?? core.mapping

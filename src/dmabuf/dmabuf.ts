@@ -7,13 +7,15 @@ import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
 import { checkMode } from '../memory/guard/guard-policy.ts'
 import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Sharing } from '../memory/seals.ts'
-import { type Access, type AccessOptions, accessOptions, checkAccess } from './access.ts'
+import { type Access, type AccessOptions, accessOptions, checkAccess, checkHints, noHints } from './access.ts'
 import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
 import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
+import type { Coherency } from './coherence.ts'
 import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
+import { type ExportPlacedInfo, exportPlacedCore } from './export-placed.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
 import { MappedRange } from './mapped-range.ts'
@@ -64,9 +66,13 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     return wrap(importDescriptor(fd, foreign))
   }
 
-  /** Exports memory by an exporter of your own. `info.fd` is consumed; `info.ops.release` runs at the very end. */
-  static export(info: ExportInfo): DmaBuf {
-    return wrap(exportCore(info))
+  /**
+   * Exports memory by an exporter of your own. `info.fd` is consumed; `info.ops.release` runs at the very end. Without a
+   * descriptor the buffer is placed: its storage is made at the first map or CPU access, and moves (`info.ops.move`).
+   */
+  static export(info: ExportInfo | ExportPlacedInfo): DmaBuf {
+    const placed = typeof info === 'object' && info !== null && !('fd' in info)
+    return wrap(placed ? exportPlacedCore(info) : exportCore(info as ExportInfo))
   }
 
   get name(): string {
@@ -122,9 +128,17 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     return this.#core.isRevoked
   }
 
-  /** JavaScript sees the shared pages themselves. */
+  /**
+   * JavaScript sees the shared pages themselves: not in strict mode, and not where the runtime allows no ArrayBuffer over
+   * them (Electron). There, views are of a copy that is filled when a bracket begins and written back when it ends.
+   */
   get zeroCopy(): boolean {
-    return true
+    return this.#core.coherence?.zeroCopy ?? true
+  }
+
+  /** What CPUs and devices see of one another's stores, as its exporter allocated it. */
+  get coherency(): Coherency {
+    return this.#core.coherence?.coherency ?? 'coherent'
   }
 
   /** Whether both are the same buffer, however they came here. */
@@ -173,11 +187,13 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     let offset = 0
     let length = core.storage.byteLength
     let strict = false
+    let hints = noHints
     if (accessOpts !== none) {
       const opts = options('beginCpuAccess', accessOpts, accessOptions)
       ;({ offset, length } = range('access', length, opts.offset, opts.length))
       strict = boolean('strict', opts.strict ?? false)
       abortSignal('signal', opts.signal)
+      hints = checkHints(opts)
     }
     if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
     const tether = this.#tether as Tether
@@ -199,7 +215,9 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
       core.ops?.beginCpuAccess?.(access, offset, length)
       guarded = core.mappings.guard?.begin({ access, offset, length }, lease)
+      if (core.coherence !== undefined) core.coherence.begin(access, offset, length, hints, lease)
     } catch (error) {
+      if (guarded !== undefined) core.mappings.guard?.end(guarded)
       lease.lower(writes)
       throw error
     }
@@ -209,7 +227,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     if (diagnostics.cpuBegin.hasSubscribers) {
       diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
     }
-    return new CpuAccess(access, offset, length, interrupted, core, tether, guarded)
+    return new CpuAccess(access, offset, length, interrupted, hints, core, tether, guarded)
   }
 
   /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */

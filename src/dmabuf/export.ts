@@ -6,18 +6,24 @@ import { isWriteSealed } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import { BufferCore } from './buffer-core.ts'
+import type { Coherency } from './coherence.ts'
 import type { ExporterOps } from './exporter-ops.ts'
 
-export interface ExportInfo {
+/** What every export says. */
+export interface ExporterInfo {
   /** Shown in `bufinfo` and by `DmaBuf.exporterName`; at most 15 bytes. */
   readonly exporterName: string
   readonly ops: ExporterOps
+  readonly byteLength: number
+  readonly name?: string
+}
+
+/** An export of memory that is there, and stays where it is. */
+export interface ExportInfo extends ExporterInfo {
   /** Storage: a sealed memfd or a dma-buf. Consumed, also when the export fails. */
   readonly fd: number
-  readonly byteLength: number
   /** Byte of `fd` at which the buffer begins; 0. */
   readonly offset?: number
-  readonly name?: string
 }
 
 const exportOptions = ['exporterName', 'ops', 'fd', 'byteLength', 'offset', 'name'] as const
@@ -29,11 +35,7 @@ export function exportCore(info: ExportInfo): BufferCore {
   native.adopt(fd)
   try {
     options('DmaBuf.export', info, exportOptions)
-    if (typeof info.ops?.release !== 'function') throw problem('exportInfo', { what: 'ops.release' })
-    if ((info.ops.pin === undefined) !== (info.ops.unpin === undefined))
-      throw problem('exportInfo', { what: 'both ops.pin and ops.unpin, or neither' })
-    const exporterName = text('exporterName', info.exporterName, limits.maxExporterNameBytes)
-    if (exporterName === '') throw problem('exportInfo', { what: 'a name' })
+    const exporterName = checkExporter(info)
     const byteLength = integer('byteLength', info.byteLength, 1)
     const offset = integer('offset', info.offset ?? 0, 0)
     const admitted = admitOwn(fd)
@@ -57,6 +59,16 @@ export function exportCore(info: ExportInfo): BufferCore {
   }
 }
 
+/** The exporter's name, after its ops were looked at. */
+export function checkExporter(info: ExporterInfo): string {
+  if (typeof info.ops?.release !== 'function') throw problem('exportInfo', { what: 'ops.release' })
+  if ((info.ops.pin === undefined) !== (info.ops.unpin === undefined))
+    throw problem('exportInfo', { what: 'both ops.pin and ops.unpin, or neither' })
+  const exporterName = text('exporterName', info.exporterName, limits.maxExporterNameBytes)
+  if (exporterName === '') throw problem('exportInfo', { what: 'a name' })
+  return exporterName
+}
+
 function admitOwn(fd: number): Admitted {
   const admitted = admitStorage(fd)
   if (typeof admitted === 'string') throw problem('notMemory', { fd, found: admitted })
@@ -78,6 +90,7 @@ export interface ExporterCoreInit {
   readonly writable: boolean
   readonly charged: number
   readonly mapping?: Mapping
+  readonly coherency?: Exclude<Coherency, 'coherent'>
 }
 
 export function exporterCore(init: ExporterCoreInit): BufferCore {

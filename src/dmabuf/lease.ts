@@ -1,3 +1,4 @@
+import { diagnostics } from '../internal/diagnostics.ts'
 import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
@@ -49,20 +50,40 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
-    if (this.open > 0) this.#endOpen(core, collected)
-    while (this.#writers > 0) this.lower(true)
-    while (this.#readers > 0) this.lower(false)
+    if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
+    if (this.open > 0) {
+      core.coherence?.abandon(this)
+      this.#countForgotten(core, collected)
+    }
+    while (this.#writers > 0) this.#endForgotten(core, true)
+    while (this.#readers > 0) this.#endForgotten(core, false)
     this.#core = undefined
     core.unwrap(collected)
   }
 
-  #endOpen(core: BufferCore, collected: boolean): void {
+  #countForgotten(core: BufferCore, collected: boolean): void {
     const begun = core.mappings.guard?.endAll(this, this.open) ?? []
     const what = this.open === 1 ? 'a CPU access that was' : `${this.open} CPU accesses that were`
     const who = collected ? 'collected without close(), with' : 'closed with'
     const where = begun.length === 0 ? '' : `; begun ${begun.join('\nand ')}`
     countFault(core, 'unended', `${who} ${what} never ended${where}`, this.open)
-    if (core.storage.kind === 'dma-buf') endOpen(core, this.#writers > 0)
+  }
+
+  /** Which range it was is not known any more: all of it. */
+  #endForgotten(core: BufferCore, writes: boolean): void {
+    const access = writes ? 'read-write' : 'read'
+    try {
+      core.ops?.endCpuAccess?.(access, 0, core.storage.byteLength)
+    } catch (error) {
+      // A stranger's code, and closing must come to its end.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+    this.lower(writes)
+    if (diagnostics.cpuEnd.hasSubscribers) {
+      diagnostics.cpuEnd.publish({ id: core.id, name: core.name, access })
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { problem } from '../internal/errors.ts'
 import type { Mapping } from '../native/addon.ts'
 import type { BufferCore } from './buffer-core.ts'
-import type { Tether } from './tether.ts'
+import { keep, type Tether } from './tether.ts'
 import { viewOf } from './views.ts'
 
 /**
@@ -35,7 +35,10 @@ export class MappedRange implements Disposable {
     const { name } = this.#core
     const mapping = this.#open
     if (mapping === undefined) throw problem('closedRange', { name })
-    return viewOf(mapping, this.#tether, name)
+    const staged = this.#core.coherence?.staged
+    if (staged === undefined) return viewOf(mapping, this.#tether, name)
+    keep(staged.buffer as ArrayBuffer, this.#tether)
+    return staged.subarray(this.offset, this.offset + this.byteLength)
   }
 
   /** Detaches the view and gives the addresses up. Idempotent. */

@@ -71,6 +71,8 @@ export class Migration {
   prepare(): void {
     const { core, policy } = this.#placement
     if (!policy.prepareMove || this.#spare !== undefined || core.destroyed || core.entry === undefined) return
+    // Of those more than the buffer moves: what is mapped for its views is not all.
+    if (core.storage.coherency === 'non-coherent') return
     const { byteLength } = core.storage
     try {
       this.#spare = prepareMovedStorage(core.name, byteLength, sharingOf(core.storage))
@@ -129,7 +131,8 @@ export class Migration {
     this.#lastGeneration = Math.max(this.#lastGeneration, from) + 1
     const generation = this.#lastGeneration
     // M1
-    const moved = this.#spare ?? createMovedStorage(name, old.byteLength, sharingOf(old))
+    const bytes = core.coherence?.fileBytes ?? old.byteLength
+    const moved = this.#spare ?? createMovedStorage(name, bytes, sharingOf(old))
     this.#spare = undefined
     core.inMove = true
     const storage: Storage = { ...old, fd: moved.fd, offset: 0, charged: moved.charged }
@@ -208,8 +211,10 @@ export class Migration {
     const { core } = this.#placement
     const { ops } = core
     const { mappings } = core
-    const mapped = mappings.guard === undefined ? mappings.present : mappings.pastGuard
-    const from = mapped ?? mapStorage(core.storage, 0, core.storage.byteLength, core.name)
+    const bytes = core.coherence?.fileBytes ?? core.storage.byteLength
+    const present = mappings.guard === undefined ? mappings.present : mappings.pastGuard
+    const mapped = present?.byteLength === bytes ? present : undefined
+    const from = mapped ?? mapStorage(core.storage, 0, bytes, core.name)
     try {
       if (ops?.move === undefined) fillMovedStorage(from, moved, core.name)
       else await this.#moveByExporter(from, moved, (source, target) => ops.move?.(source, target))

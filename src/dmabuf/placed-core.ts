@@ -4,6 +4,8 @@ import type { Sharing } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
 import type { DeviceDescription } from './attachment-host.ts'
 import { BufferCore } from './buffer-core.ts'
+import type { Coherency } from './coherence.ts'
+import { coherenceFor } from './coherence-for.ts'
 import type { ExporterOps } from './exporter-ops.ts'
 import { Placement, type PlacementPolicy } from './placement.ts'
 import type { Storage } from './storage.ts'
@@ -15,6 +17,7 @@ export interface PlacedCoreInit {
   readonly ops: ExporterOps
   readonly byteLength: number
   readonly sharing: Sharing
+  readonly coherency?: Coherency
   readonly source: PageSource
   readonly policy: PlacementPolicy
   readonly constraints?: DmaConstraints
@@ -37,6 +40,7 @@ export function placedCore(init: PlacedCoreInit): { core: BufferCore; placement:
   }
   const core = new BufferCore({ name, exporterName, role: 'exporter', storage })
   core.generation = 0
+  core.coherence = coherenceFor(core, init.coherency ?? 'coherent')
   core.ops = ops
   core.onDestroy = () => ops.release()
   const { source, policy, constraints, sourceFor } = init

@@ -286,7 +286,8 @@ export class Placement implements Entry, AttachmentHost {
     attachment.check()
     await this.#allocate(attachment)
     const source = this.#init.sourceFor?.(attachment.device)
-    if (source !== undefined && source !== this.#source) await this.#changeSource(source, attachment, signal)
+    if (source !== undefined && source !== this.#source && !this.#fixed)
+      await this.#changeSource(source, attachment, signal)
     // Asked once for each place: a buffer of many pages is a long list.
     if (attachment.reaches === this.#pages) return
     const refusal = this.#refusal(attachment.constraints)

@@ -1,5 +1,6 @@
 import type { StorageKind } from '../memory/gate.ts'
 import type { Sharing } from '../memory/seals.ts'
+import type { Coherency } from './coherence.ts'
 
 /** The memory behind a buffer: a range of a descriptor, and what may be done with it. */
 export interface Storage {
@@ -16,4 +17,6 @@ export interface Storage {
   readonly writable: boolean
   /** Bytes taken from the memory budget, given back with the storage; 0 for memory of others. */
   readonly charged: number
+  /** What CPUs and devices see of one another; coherent when not said. */
+  readonly coherency?: Exclude<Coherency, 'coherent'>
 }

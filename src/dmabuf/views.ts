@@ -1,4 +1,5 @@
 import { errno, problem, systemError } from '../internal/errors.ts'
+import { allowsExternal } from '../memory/external.ts'
 import type { Mapping } from '../native/addon.ts'
 import { keep, type Tether } from './tether.ts'
 
@@ -11,7 +12,7 @@ export function viewOf(mapping: Mapping, tether: Tether, name: string): Uint8Arr
 
 /** The bytes of a mapping, for as long as the caller itself keeps the buffer. */
 export function pagesOf(mapping: Mapping, name: string): Uint8Array {
-  const view = mapping.view()
+  const view = allowsExternal() ? mapping.view() : -errno.ENOTSUP
   if (typeof view !== 'number') return new Uint8Array(view)
   if (view === -errno.EBUSY) throw problem('movedAway', { name })
   if (view === -errno.ENOTSUP) throw problem('noZeroCopy', {})
@@ -22,6 +23,7 @@ export function pagesOf(mapping: Mapping, name: string): Uint8Array {
 interface WholeBuffer {
   readonly mapping: Mapping
   readonly name: string
+  readonly coherence: { readonly staged: Uint8Array | undefined } | undefined
   /** The view that another wrapper shows, if it is still there. */
   shown: WeakRef<Uint8Array> | undefined
   countedByView(): void
@@ -35,9 +37,11 @@ export function wholeView(core: WholeBuffer, tether: Tether): Uint8Array {
   // Whoever still holds the empty one has the tether by it.
   if (cached !== undefined) tether.reusable = false
   const shown = core.shown?.deref()
-  const bytes = shown !== undefined && shown.length > 0 ? shown : viewOf(core.mapping, tether, core.name)
-  if (bytes === shown) keep(bytes.buffer as ArrayBuffer, tether)
-  else {
+  const staged = core.coherence?.staged
+  const bytes =
+    shown !== undefined && shown.length > 0 ? shown : (staged ?? viewOf(core.mapping, tether, core.name))
+  if (bytes === shown || bytes === staged) keep(bytes.buffer as ArrayBuffer, tether)
+  if (bytes !== shown) {
     core.countedByView()
     core.shown = new WeakRef(bytes)
   }

@@ -46,7 +46,14 @@ export const StateRecord = {
 } as const
 
 /** Bits of `StateRecord.flags`. A placed buffer that was fixed has both bits. */
-export const RecordFlag = { readOnly: 1, revoked: 2, placed: 4, fixed: 8 } as const
+export const RecordFlag = {
+  readOnly: 1,
+  revoked: 2,
+  placed: 4,
+  fixed: 8,
+  nonCoherent: 16,
+  strict: 32,
+} as const
 
 /** Holder segment: header, then slots, one for each buffer that this holder has of any exporter. */
 export const HOLDER_MAGIC = 0x4842_4d44

@@ -1,14 +1,17 @@
-import { FIXED_POLICY, type PlacementPolicy } from '../dmabuf/placement.ts'
+import type { Coherency } from '../dmabuf/coherence.ts'
+import type { PlacementPolicy } from '../dmabuf/placement.ts'
+import { checkPolicy, type PlacementOptions, placementOptions } from '../dmabuf/placement-options.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { boolean, integer, oneOf, options, text } from '../internal/validate.ts'
+import { DEFAULT_LINE_SIZE, isLineSize, LEAST_LINE_SIZE, MOST_LINE_SIZE } from '../memory/cache/layout.ts'
 import { checkMode } from '../memory/guard/guard-policy.ts'
 import type { GuardMode } from '../memory/guard/violation.ts'
 import type { HugePages } from '../memory/memfd.ts'
 import type { Sharing } from '../memory/seals.ts'
 import type { HeapSpec } from './heap-storage.ts'
 
-export interface AllocateOptions {
+export interface AllocateOptions extends PlacementOptions {
   /** Shown in `bufinfo`, in /proc and to every holder; at most 31 bytes. */
   readonly name?: string
   /**
@@ -23,28 +26,30 @@ export interface AllocateOptions {
   /** Guarded mode in this environment, see `guard()`; default: as that says. */
   readonly guard?: GuardMode | 'off'
   /**
+   * What CPUs and devices see of one another's stores. `'coherent'` (default): plain shared memory. `'non-coherent'`: what
+   * hardware with DMA past the caches does; takes three times the memory. `'strict'`: every process has a copy that brackets
+   * fill and write back. Both for finding missing and wrong brackets: docs/coherency.md.
+   */
+  readonly coherency?: Coherency
+  /** Bytes of a cache line of a non-coherent buffer, a power of two from 16 to 4096; 64. */
+  readonly lineSize?: number
+  /**
+   * Lets the caches of a non-coherent buffer evict and prefetch lines at moments (brackets, maps, DMA) that follow from this
+   * number, 0 to 2^32 - 1; without it they never do.
+   */
+  readonly seed?: number
+  /**
    * The storage may move to where a device reaches it, contents and views kept: a *placed* buffer. Default false: it stays
    * where it is for good, and any program that gets its descriptor can map it.
    */
   readonly movable?: boolean
   /** Allocate at the first map or CPU access, for all devices that are attached by then. Default: as `movable`. */
   readonly delayed?: boolean
-  /**
-   * What becomes of a device that attaches when the storage is somewhere it cannot use: `'migrate'` (default) moves
-   * it at the device's first map, `'busy'` refuses the attachment (`EBUSY`). For movable buffers.
-   */
-  readonly lateAttach?: 'migrate' | 'busy'
-  /** Milliseconds that a move waits for brackets and maps to end before it fails (`EBUSY`); 1000. */
-  readonly moveTimeout?: number
-  /** Leave a holder behind that stays in its bracket for longer (its next use says ERR_DMABUF_EVICTED); false. */
-  readonly evict?: boolean
-  /** Keep memory ready for the next move, so that this one costs a plain copy; takes twice the memory. Default false. */
-  readonly prepareMove?: boolean
 }
 
-const placementOptions = ['movable', 'delayed', 'lateAttach', 'moveTimeout', 'evict', 'prepareMove'] as const
-const storageOptions = ['name', 'sharing', 'prefault', 'hugePages', 'guard'] as const
-export const allocateOptions = [...storageOptions, ...placementOptions] as const
+const cacheOptions = ['coherency', 'lineSize', 'seed'] as const
+const storageOptions = ['name', 'sharing', 'prefault', 'hugePages', 'guard', ...cacheOptions] as const
+export const allocateOptions = [...storageOptions, 'movable', 'delayed', ...placementOptions] as const
 /** Pooled buffers are fixed. */
 export const pooledOptions = storageOptions
 
@@ -68,18 +73,14 @@ export function checkAllocate(
   return {
     spec,
     delayed: boolean('delayed', opts.delayed ?? movable),
-    policy: {
-      movable,
-      lateAttach: oneOf('lateAttach', opts.lateAttach ?? FIXED_POLICY.lateAttach, ['migrate', 'busy']),
-      moveTimeout: integer('moveTimeout', opts.moveTimeout ?? FIXED_POLICY.moveTimeout, 0, 2 ** 31 - 1),
-      evict: boolean('evict', opts.evict ?? FIXED_POLICY.evict),
-      prepareMove: boolean('prepareMove', opts.prepareMove ?? FIXED_POLICY.prepareMove),
-    },
+    policy: checkPolicy(movable, opts),
   }
 }
 
 export function specOf(byteLength: unknown, opts: AllocateOptions): HeapSpec {
+  const coherency = checkCoherency(opts)
   return {
+    ...coherency,
     byteLength: integer('byteLength', byteLength, 1),
     name: text('name', opts.name ?? '', limits.maxNameBytes),
     sharing: oneOf('sharing', opts.sharing ?? 'writable', ['writable', 'read-only']),
@@ -90,4 +91,22 @@ export function specOf(byteLength: unknown, opts: AllocateOptions): HeapSpec {
         : oneOf('hugePages', opts.hugePages, ['transparent', '2MiB', '1GiB']),
     guard: opts.guard === undefined ? undefined : checkMode(opts.guard),
   }
+}
+
+function checkCoherency(opts: AllocateOptions): Pick<HeapSpec, 'coherency' | 'lineSize' | 'seed'> {
+  const coherency = oneOf('coherency', opts.coherency ?? 'coherent', ['coherent', 'non-coherent', 'strict'])
+  const refuse = (option: string) => problem('cacheOptions', { coherency, option })
+  if (coherency !== 'non-coherent') {
+    if (opts.lineSize !== undefined) throw refuse('lineSize')
+    if (opts.seed !== undefined) throw refuse('a seed')
+    return { coherency, lineSize: DEFAULT_LINE_SIZE, seed: undefined }
+  }
+  if (opts.sharing === 'read-only') throw refuse("sharing 'read-only'")
+  if (opts.hugePages !== undefined) throw refuse('hugePages')
+  const lineSize = integer('lineSize', opts.lineSize ?? DEFAULT_LINE_SIZE, LEAST_LINE_SIZE, MOST_LINE_SIZE)
+  if (!isLineSize(lineSize)) {
+    throw problem('argument', { what: 'lineSize', expected: 'a power of two', received: lineSize })
+  }
+  const seed = opts.seed === undefined ? undefined : integer('seed', opts.seed, 0, 2 ** 32 - 1)
+  return { coherency, lineSize, seed }
 }

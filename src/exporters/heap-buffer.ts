@@ -25,7 +25,7 @@ export async function heapBuffer(heap: HeapMemory, request: AllocateRequest): Pr
   if (!policy.movable && !delayed) return fixedBuffer(heap, request)
   const { exporterName, source, constraints } = heap
   const { core, placement } = placedCore({
-    ...{ name: spec.name, byteLength: spec.byteLength, sharing: spec.sharing },
+    ...{ name: spec.name, byteLength: spec.byteLength, sharing: spec.sharing, coherency: spec.coherency },
     ...{ exporterName, source, constraints, policy, ops },
     allocateStorage: () => allocateStorage(spec),
   })

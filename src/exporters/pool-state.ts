@@ -70,7 +70,7 @@ export class PoolState {
     })
     if (this.#spec.guard !== undefined) core.mappings.guardBy(this.#spec.guard, 0)
     core.recycled = true
-    core.onUnwrapped = () => core.mappings.relocate()
+    core.onUnwrapped = () => core.relocate()
     core.onIdle = () => this.#recycle(core)
     this.cores.add(core)
     this.#idle.push(core)

@@ -19,6 +19,10 @@ export const diagnostics = {
   cpuBegin: channel('dmabuf:cpu:begin'),
   /** `{ id, name, access }` */
   cpuEnd: channel('dmabuf:cpu:end'),
+  /** `{ id, name, device, kind, offset, length }`: a `DmaEngine` read or wrote. */
+  dma: channel('dmabuf:dma'),
+  /** `{ id, name, what, moment, ranges, dirty }` of a non-coherent buffer: cleaned, invalidated, evicted, prefetched. */
+  cacheLines: channel('dmabuf:cache:lines'),
   /** `{ id, name, device, pid }`: a device was attached; the process is the importer's. */
   attached: channel('dmabuf:attachment:attached'),
   detached: channel('dmabuf:attachment:detached'),

@@ -1,4 +1,5 @@
 import type { Problem } from './problem.ts'
+import { cacheProblems } from './problems-cache.ts'
 import { deviceProblems } from './problems-devices.ts'
 import { drmProblems } from './problems-drm.ts'
 import { guardProblems } from './problems-guard.ts'
@@ -283,6 +284,7 @@ export const problems = {
     cause: 'close() was called.',
     remedy: 'Accept only while the server is open.',
   },
+  ...cacheProblems,
   ...deviceProblems,
   ...drmProblems,
   ...imageProblems,

@@ -192,6 +192,19 @@ export interface Addon {
    */
   copyOut(mapping: Mapping, offset: number, target: Uint8Array, sequence: readonly SequenceWord[]): number
 
+  /** Copies `source` to `offset` of `mapping`: 0 or a negative errno (`-EACCES` read-only, `-EFAULT` truncated). */
+  copyIn(mapping: Mapping, offset: number, source: Uint8Array): number
+
+  // ---- lines of non-coherent buffers ------------------------------------------------------------------
+  /**
+   * Operations on lines [first, last) of a file of the layout in src/memory/cache/layout.ts, all of it in `mapping`: as
+   * `PlainLines` does them, in terms of vectorised compares. A count (see `LineOps`) or a negative errno: `-EINVAL` for a
+   * layout that the mapping does not hold, `-EFAULT` when the file was truncated under us.
+   */
+  cleanLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
+  invalidateLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
+  showLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
+
   // ---- copying storage --------------------------------------------------------------------------------
   /**
    * `pwrite(2)` of `length` bytes from `offset` of `mapping` into a file, all of them: 0 or a negative errno, after

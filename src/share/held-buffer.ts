@@ -1,4 +1,6 @@
 import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import { coherenceFor } from '../dmabuf/coherence-for.ts'
+import { coherencyOf } from '../dmabuf/coherency-flags.ts'
 import { Slot, StateRecord } from '../dmabuf/words.ts'
 import { type DmaBufError, problem } from '../internal/errors.ts'
 import { dismiss } from '../memory/gate.ts'
@@ -57,12 +59,13 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
     core.moveSlot(this.#slot.words, this.#slot.base)
     this.generation = generation
     core.shared = this
+    core.coherence = coherenceFor(core, coherencyOf(this.words[this.base + StateRecord.flags] ?? 0))
     core.forgetInterrupted()
     core.host = new RemoteHost(this)
     this.placed = generation === 0 ? new PlacedHolder(this) : undefined
     core.entry = this.placed
     core.onUnused = () => this.#unused()
-    core.onUnwrapped = () => (core.recycled ? core.mappings.relocate() : core.unmap())
+    core.onUnwrapped = () => (core.recycled ? core.relocate() : core.unmap())
     core.onDestroy = () => this.#destroyed()
     state.cores.set(name.record, core)
     held.set(core, this)

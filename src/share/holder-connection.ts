@@ -93,6 +93,10 @@ export class HolderConnection implements RegisteredHolder {
 
   #message(message: PrivateMessage, fd: number): string | undefined {
     if (message.type === PrivateType.page) return this.#addPage(fd)
+    if (this.#deadline !== undefined) {
+      if (fd >= 0) addon().closeLater([fd])
+      return 'its first message is no page'
+    }
     if (message.type === PrivateType.register) return this.#register(message, fd)
     if (fd >= 0) {
       addon().closeLater([fd])

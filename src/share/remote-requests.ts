@@ -46,9 +46,9 @@ export class RemoteRequests {
     const request = this.#pending.get(message.serial)
     if (request === undefined) return 'an answer to what was not asked'
     const result = request.answer(message)
-    if (result === 'more') return undefined
-    this.#remove(message.serial)
-    return result === 'last' ? undefined : result.wrong
+    if (result === 'last') this.#remove(message.serial)
+    // With what is wrong the connection ends, and the request with it.
+    return typeof result === 'string' ? undefined : result.wrong
   }
 
   /** An error for a request; `undefined`: its text is none. Returns what is wrong with it. */

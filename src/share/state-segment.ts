@@ -1,4 +1,5 @@
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import { coherencyFlag } from '../dmabuf/coherency-flags.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import {
   PAGE_VERSION,
@@ -80,8 +81,8 @@ export class StateSegment {
     words.fill(0, base, base + RECORD_WORDS)
     words[base + StateRecord.idLow] = id >>> 0
     words[base + StateRecord.idHigh] = Math.floor(id / 2 ** 32)
-    const flags = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
-    words[base + StateRecord.flags] = flags
+    const readOnly = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
+    words[base + StateRecord.flags] = readOnly | coherencyFlag(core.coherence?.coherency)
     // A buffer may leave while it is being written: the end of that bracket turns the word to even.
     words[base + StateRecord.writeSequence] = core.openWriteBrackets > 0 ? 1 : 0
     if (core.generation > 0) this.setStorage(record, core.storage, core.generation)

@@ -26,8 +26,18 @@ const heap = new SystemHeap()
 const attachments: Attachment[] = []
 const tables: SgTable[] = []
 let notified = 0
+let busy = false
+let work = Promise.resolve()
+let moves = 0
 /** Views kept from brackets that have ended. */
 const views: Uint8Array[] = []
+
+let bareView: Uint8Array | undefined
+
+function bare(): Uint8Array {
+  bareView ??= first().withCpuAccessSync('read', (cpu) => cpu.bytes)
+  return bareView
+}
 
 type Order = { readonly [key: string]: JsonLike }
 type Answer = readonly [answer: { [key: string]: JsonLike }, buffers?: readonly DmaBuf[]]
@@ -75,6 +85,14 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     open.push(cpu)
     return [{ interrupted: cpu.interrupted }]
   },
+  /** Waits for nothing any more but to enter, and leaves then. */
+  cling: () => {
+    parent.unref()
+    void first()
+      .beginCpuAccess('read')
+      .then(() => process.exit(3))
+    return [{}]
+  },
   load: async (order) => {
     const value = await first().withCpuAccess('read', (cpu) => cpu.bytes[Number(order['at'] ?? 0)] ?? -1)
     return [{ value }]
@@ -92,6 +110,50 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
   shift: async () => {
     await shift(first())
     return [{}]
+  },
+  /** Moves its buffer again and again, until it is told to rest. */
+  roam: () => {
+    busy = true
+    work = (async () => {
+      while (busy) {
+        // Whoever is inside for too long: it is tried again.
+        await shift(first()).then(
+          () => moves++,
+          () => {},
+        )
+        await new Promise(setImmediate)
+      }
+    })()
+    return [{}]
+  },
+  /** Counts in its own word of the buffer, in a bracket each time, until it is told to rest. */
+  toil: (order) => {
+    busy = true
+    const word = Number(order['word'])
+    work = (async () => {
+      for (; busy; moves++) {
+        await first().withCpuAccess('write', (cpu) => {
+          const words = new Uint32Array(cpu.bytes.buffer, cpu.bytes.byteOffset)
+          words[word] = (words[word] ?? 0) + 1
+        })
+        if (moves % 50 === 0) await new Promise(setImmediate)
+      }
+    })()
+    return [{}]
+  },
+  /** How often it has moved, or counted. */
+  rest: async () => {
+    busy = false
+    // The last round counts: it may still be waiting for its bracket.
+    await work
+    return [{ moves }]
+  },
+  words: async () => {
+    const words = await first().withCpuAccess('read', (cpu) => {
+      const { buffer, byteOffset } = cpu.bytes
+      return Array.from(new Uint32Array(buffer, byteOffset, 4))
+    })
+    return [{ words }]
   },
   fix: async () => {
     await first().fix()
@@ -165,6 +227,13 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     open.push(cpu)
     return [{ interrupted: cpu.interrupted }]
   },
+  /** Looks, or stores, without any bracket: through the view of the first one ever. */
+  bareLook: (order) => [{ value: bare()[Number(order['at'])] ?? -1 }],
+  bareStore: (order) => {
+    bare()[Number(order['at'])] = Number(order['value'])
+    return [{}]
+  },
+  coherency: () => [{ coherency: first().coherency, zeroCopy: first().zeroCopy }],
   end: () => {
     for (const cpu of open.splice(0)) cpu.end()
     return [{}]

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BLOCK_FRAMES, MAX_ORDER, PageBlock } from '../../src/dma/page-block.ts'
-import { seededRandom } from '../../src/dma/random.ts'
+import { seededRandom } from '../../src/internal/random.ts'
 
 /** The free chunks of a buddy allocator by its definition: free, aligned, and their buddy is not free as a whole. */
 function chunksOf(free: readonly boolean[], order: number): number[] {

@@ -68,6 +68,27 @@ test('a bracket of the exporter tells its ops the range', () => {
   expect(calls).toEqual(['begin write 16 32', 'access', 'end write 16 32', 'release'])
 })
 
+test('a bracket has ended although the exporter throws at its end', () => {
+  const { buffer } = tracing({
+    endCpuAccess: () => {
+      throw new Error('no')
+    },
+  })
+  const cpu = buffer.beginCpuAccessSync('write')
+  expect(() => cpu.end()).toThrow('no')
+  expect([cpu.ended, bufinfo().at(-1)?.openBrackets]).toEqual([true, 0])
+  buffer.close()
+})
+
+test('closing a buffer ends its open brackets towards the exporter too, with all of its bytes', () => {
+  const { buffer, calls } = tracing()
+  buffer.beginCpuAccessSync('write', { offset: 16, length: 32 })
+  buffer.beginCpuAccessSync('read')
+  buffer.close()
+  const begun = ['begin write 16 32', 'begin read 0 8192']
+  expect(calls).toEqual([...begun, 'end read-write 0 8192', 'end read 0 8192', 'release'])
+})
+
 test('an exporter that refuses a device is heard, and nothing is attached', async () => {
   const refusing = new Error('not this one')
   const { buffer, calls } = tracing({

@@ -63,6 +63,7 @@ test('every member of a buffer is in one of these lists', async () => {
     'closed',
     'revoked',
     'zeroCopy',
+    'coherency',
   ]
   const members = Object.getOwnPropertyNames(DmaBuf.prototype).filter((name) => name !== 'constructor')
   expect(members.sort()).toEqual([...Object.keys(refused), ...asked, 'close'].sort())

@@ -5,7 +5,8 @@ import {
   type AllocateOptions,
   bufinfo,
   ContiguousHeap,
-  type DmaBuf,
+  DmaBuf,
+  type ExporterOps,
   memoryBudget,
   SystemHeap,
 } from '../../src/index.ts'
@@ -285,36 +286,46 @@ test('memory transferred away with its ArrayBuffer does not stop a move', async 
   expect(await buffer.withCpuAccess('read', (cpu) => cpu.bytes[0])).toBe(5)
 })
 
-test('an exporter may move the contents its own way', async () => {
-  const { placedCore } = await import('../../src/dmabuf/placed-core.ts')
-  const { allocateStorage } = await import('../../src/exporters/heap-storage.ts')
-  const { wrap } = await import('../../src/dmabuf/dmabuf.ts')
-  const { FIXED_POLICY } = await import('../../src/dmabuf/placement.ts')
+test('an exporter of its own may export before there is storage, and move the contents its own way', async () => {
   const moves: [number, number][] = []
-  const { core } = placedCore({
-    ...{ name: 'frame', exporterName: 'mine', byteLength: SIZE, sharing: 'writable' },
-    source: { allocate: (bytes, constraints) => memory.allocate(bytes, { constraints }) },
-    policy: { ...FIXED_POLICY, movable: true },
-    ops: {
-      move: async (from, to) => {
-        moves.push([from.length, to.length])
-        await delay(1)
-        to.set(from)
-        to[0] = 99
-      },
-      release: () => {},
+  const ops: ExporterOps = {
+    move: async (from, to) => {
+      moves.push([from.length, to.length])
+      await delay(1)
+      to.set(from)
+      to[0] = 99
     },
-    allocateStorage: () =>
-      allocateStorage({
-        ...{ byteLength: SIZE, name: 'frame', sharing: 'writable' },
-        ...{ prefault: false, hugePages: undefined },
-      }),
-  })
-  using buffer = wrap(core)
+    release: () => {},
+  }
+  using buffer = DmaBuf.export({ exporterName: 'mine', name: 'frame', byteLength: SIZE, ops, memory })
+  expect(infoOf()).toMatchObject({ fd: -1, placed: true, exporterName: 'mine' })
   await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(8))
   await mapOnce(buffer, contiguous())
   expect(moves).toEqual([[SIZE, SIZE]])
   expect([...buffer.withCpuAccessSync('read', (cpu) => cpu.bytes.slice(0, 2))]).toEqual([99, 8])
+})
+
+test("what the exporter itself asks of the memory is asked of it with the devices' needs", async () => {
+  const ops = { release: () => {} }
+  const constraints = { dmaMask: 0xff_ffffn }
+  using buffer = DmaBuf.export({ exporterName: 'mine', byteLength: 65_536, ops, memory, constraints })
+  using attachment = await buffer.attach(anywhere())
+  using table = await attachment.map('to-device')
+  for (const { dmaAddress, length } of table) expect(Number(dmaAddress) + length).toBeLessThanOrEqual(2 ** 24)
+})
+
+test('a move that its exporter cannot make leaves everything as it was', async () => {
+  const ops = {
+    move: () => {
+      throw new Error('the engine is broken')
+    },
+    release: () => {},
+  }
+  using buffer = DmaBuf.export({ exporterName: 'mine', name: 'frame', byteLength: SIZE, ops, memory })
+  await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(8))
+  using attachment = await buffer.attach(contiguous())
+  await expect(attachment.map('to-device')).rejects.toThrow('the engine is broken')
+  expect([infoOf().generation, await buffer.withCpuAccess('read', (cpu) => cpu.bytes[5])]).toEqual([1, 8])
 })
 
 test('a buffer of the contiguous heap suits a contiguous device at once, and its area can be full', async () => {

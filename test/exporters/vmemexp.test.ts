@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { Device, DmaEngine } from '../../src/dma.ts'
 import { DmaBuf, memoryBudget, SystemHeap, setMemoryBudget, vmemexp } from '../../src/index.ts'
 import { addon } from '../../src/native/load.ts'
 import {
@@ -273,6 +274,27 @@ test('frames are told where the process may know them: of every page, from the f
   expect(frames?.slice(1).every(({ address }) => address % page === 0)).toBe(true)
   using second = imported(buffer)
   expect(vmemexp.frames(second)).toEqual(frames)
+})
+
+test('a device gets the exported memory from its first byte on, at its page frames where they are known', async () => {
+  const block = Buffer.alloc(MAPPED_BYTES, 3)
+  const view = block.subarray(10_000, 10_000 + 5 * page)
+  using buffer = await vmemexp.export(view)
+  const camera = new Device('camera')
+  using attachment = await buffer.attach(camera)
+  using table = await attachment.map('bidirectional')
+  expect([table.at(0).offset, table.byteLength]).toEqual([buffer.offset % page, 5 * page])
+  const frames = vmemexp.frames(buffer)
+  if (frames !== undefined) {
+    expect([...table].map(({ dmaAddress, length }) => ({ address: Number(dmaAddress), length }))).toEqual(
+      frames,
+    )
+  }
+  const engine = new DmaEngine(camera)
+  await engine.fill(table, 0, 5 * page, 9)
+  table.unmap()
+  sync(buffer)
+  expect([block[9999], view[0], view[5 * page - 1]]).toEqual([3, 9, 9])
 })
 
 test("malloc'ed memory is exported with the offset of its first byte, and its neighbours stay", async () => {

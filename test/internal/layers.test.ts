@@ -6,7 +6,7 @@ import { type SourceFile, sources } from '../support/sources.ts'
 /** From the bottom up: a file imports from its own folder or from folders before it. Then come the entries. */
 const layers = [
   ...['internal', 'native', 'memory', 'sync', 'dma', 'dmabuf', 'transport', 'share', 'exporters'],
-  ...['v4l2', 'drm', 'stream', 'uapi', 'kernel', 'run', 'trace', 'inspect', 'cli'],
+  ...['v4l2', 'drm', 'stream', 'uapi', 'kernel', 'run', 'trace', 'inspect', 'testing', 'cli'],
 ]
 
 const MOST_LINES = 400

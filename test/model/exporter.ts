@@ -2,6 +2,7 @@ import type { Holder } from './holder.ts'
 import { LOST_STORE, REUSED_NUMBER } from './kinds.ts'
 import { clear } from './machine.ts'
 import {
+  DONE,
   EVICTED,
   GO,
   LOWERED,
@@ -18,7 +19,7 @@ import {
 
 type Step =
   | ('M1' | 'M2' | 'M3' | 'M4' | 'asleep' | 'M5' | 'EVICTED' | 'M6' | 'M7' | 'GO')
-  | ('M2 too late' | 'M7 too early' | 'EVICTED too late' | 'aborts')
+  | ('aborts' | 'first STORAGE' | 'first generation' | 'M2 too late' | 'M7 too early' | 'EVICTED too late')
 
 /** Steps between which its event loop turns: where it awaits something. */
 const awaits: readonly Step[] = ['M1', 'M2', 'M4', 'asleep', 'M5']
@@ -31,7 +32,7 @@ const told = 2
 const beforeCommit: readonly Step[] = ['M4', 'asleep', 'M5', 'EVICTED', 'M6', 'aborts']
 
 /** What the exporter knows of one holder. */
-const knows = ['registered', 'owesAnswer', 'owesStorage', 'evicts'] as const
+const knows = ['registered', 'owesAnswer', 'owesDone', 'evicts'] as const
 
 /** The exporter: docs/protocol.md, "Move", step by step. */
 export class Exporter extends Party<Step> {
@@ -55,7 +56,7 @@ export class Exporter extends Party<Step> {
     this.#holders = holders
     this.#goto('M1')
     const { holders: plans, placed } = this.shared.scenario
-    if (placed !== false) this.#place()
+    if (placed !== false) this.#publish(1, 1)
     plans.forEach(({ registered }, h) => {
       this.#of[h]!.registered = registered === false ? 0 : 1
     })
@@ -76,7 +77,7 @@ export class Exporter extends Party<Step> {
     M1: () => {
       if (this.finished) return WAIT
       this.#r.tries++
-      if (this.#r.generation === 0) return this.#place()
+      if (this.#r.generation === 0) return this.#goto('first STORAGE')
       this.#r.fresh = ++this.#r.storages
       this.#r.next = this.shared.omits('an aborted move keeps its number')
         ? this.#r.generation + 1
@@ -119,7 +120,7 @@ export class Exporter extends Party<Step> {
       const h = this.#evicting
       if (h === undefined) return this.#goto('M6')
       if (this.#isFull(h)) return this.goto('aborts')
-      this.#send(h, message(EVICTED, 0))
+      this.#send(h, message(EVICTED))
       this.#of[h]!.evicts = told
     },
     M6: () => {
@@ -150,6 +151,20 @@ export class Exporter extends Party<Step> {
     GO: () => {
       this.#of.forEach(({ registered }, h) => {
         if (registered === 1) this.#send(h, message(GO, this.#r.generation))
+      })
+      this.#rest()
+    },
+    /** Nobody can be inside: the first storage goes to all who are there already. */
+    'first STORAGE': () => {
+      this.#of.forEach(({ registered }, h) => {
+        if (registered === 1) this.#send(h, message(STORAGE, 1, 1))
+      })
+      this.#goto('first generation')
+    },
+    'first generation': () => {
+      this.#publish(1, 1)
+      this.#of.forEach(({ registered }, h) => {
+        if (registered === 1) this.#holders[h]!.serve()
       })
       this.#rest()
     },
@@ -303,19 +318,22 @@ export class Exporter extends Party<Step> {
   #heard(h: number, word: number): undefined {
     const of = this.#of[h]!
     const wakes = this.at === 'asleep' && this.#r.holder === h
-    // A registration and a want are answered after the move.
-    const moves = this.at !== 'M1'
     if (word === LOWERED && wakes) {
       if (this.shared.omits('LOWERED is believed without another look')) this.#r.holder++
       this.goto('M4')
     } else if (word === RELEASE) {
       if (this.shared.omits('a release does not wake the move')) of.registered = 0
       else this.#drop(h)
-    } else if (word === REGISTER || word === WANT) {
+    } else if (word === REGISTER) {
+      // After the move, if there is one.
       const hasty = this.shared.omits('a registration is answered in the middle of a move')
-      if (!moves || (hasty && word === REGISTER)) this.#answer(h, word)
-      else if (word === REGISTER) of.owesAnswer = 1
-      else of.owesStorage = 1
+      if (this.at === 'M1' || hasty) this.#register(h)
+      else of.owesAnswer = 1
+    } else if (word === WANT) {
+      of.owesDone = 1
+      if (this.at !== 'M1') return
+      if (this.#r.generation === 0) this.goto('first STORAGE')
+      else this.#rest()
     }
   }
 
@@ -324,24 +342,18 @@ export class Exporter extends Party<Step> {
     if (this.at === 'asleep' && this.#r.holder === h) this.goto('M4')
   }
 
-  /** Registers, and gives the storage; who wants it brings it into being. */
-  #answer(h: number, word: number): void {
-    if (word === REGISTER) this.#of[h]!.registered = 1
-    if (word === WANT && this.#r.generation === 0) this.#place()
-    if (this.#r.generation === 0 || this.#of[h]!.registered === 0) return
+  #register(h: number): void {
+    this.#of[h]!.registered = 1
+    if (this.#r.generation === 0) return
     this.#holders[h]!.serve()
     this.#send(h, message(STORAGE, this.#r.generation, this.#r.storage))
-  }
-
-  #place(): undefined {
-    this.#r.numbers = 1
-    this.#r.storages = 1
-    this.#publish(1, 1)
   }
 
   #publish(generation: number, storage: number): void {
     this.#r.generation = generation
     this.#r.storage = storage
+    this.#r.numbers = Math.max(this.#r.numbers, generation)
+    this.#r.storages = Math.max(this.#r.storages, storage)
     this.processor.store(this.shared.generation, generation)
   }
 
@@ -366,15 +378,15 @@ export class Exporter extends Party<Step> {
     this.#r.fresh = 0
   }
 
-  /** The move is over: who asked meanwhile gets an answer. */
-  #rest(): void {
+  /** What was under way is over: who asked meanwhile gets an answer. */
+  #rest(): undefined {
     this.#goto('M1')
     this.#forget()
     this.#of.forEach((of, h) => {
-      if (of.owesAnswer === 1) this.#answer(h, REGISTER)
-      if (of.owesStorage === 1) this.#answer(h, WANT)
+      if (of.owesAnswer === 1) this.#register(h)
+      if (of.owesDone === 1) this.#send(h, message(DONE))
       of.owesAnswer = 0
-      of.owesStorage = 0
+      of.owesDone = 0
     })
   }
 }

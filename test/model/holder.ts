@@ -2,8 +2,8 @@ import { DEPRIVED, LOST_STORE, SILENT_EVICTION } from './kinds.ts'
 import { clear } from './machine.ts'
 import type { Action } from './scenario.ts'
 import {
+  DONE,
   EVICTED,
-  GO,
   type Link,
   LOWERED,
   message,
@@ -32,7 +32,7 @@ const inThisMove = 1
 const forGood = 2
 
 /** Why a holder lowers its count. */
-const Lowers = { end: 0, backOff: 1, want: 2, giveUp: 3 } as const
+const Lowers = { end: 0, backOff: 1, storage: 2, want: 3, giveUp: 4 } as const
 
 /** What a holder must see of the exporter otherwise than through memory and messages. */
 interface Other {
@@ -67,7 +67,7 @@ export class Holder extends Party<Step> {
     this.#exporter = exporter
     this.#r = machine.registers([
       ...(['begun', 'depth', 'written', 'lowers', 'early', 'mapped', 'storage'] as const),
-      ...(['fallback', 'fallbackStorage', 'exporterDead', 'evicted'] as const),
+      ...(['fallback', 'fallbackStorage', 'exporterDead', 'evicted', 'wanting'] as const),
     ])
     this.#ghost = machine.registers(['inside', 'served', 'excused', 'lost'])
     this.#received = machine.allocate(shared.most + 1)
@@ -116,7 +116,7 @@ export class Holder extends Party<Step> {
     B3: () => {
       const moving = this.processor.load(this.shared.moving) === 1
       // After the exporter's death the flag counts as down.
-      if (moving && this.#r.exporterDead === 0) this.#lower(this.#willHearGo ? 'backOff' : 'want')
+      if (moving && this.#r.exporterDead === 0) this.#lower(this.#willHearGo ? 'backOff' : 'storage')
       else this.goto('B4')
     },
     B4: () => {
@@ -126,7 +126,7 @@ export class Holder extends Party<Step> {
         this.#drain(generation)
         if (this.#r.evicted === 1) return this.#lower('giveUp')
         const storage = this.#storageOf(generation)
-        if (storage === 0) return this.#lower(this.#r.exporterDead === 0 ? 'want' : 'giveUp')
+        if (storage === 0) return this.#goWithout(generation)
         this.#map(generation, storage)
       }
       this.#enter()
@@ -165,7 +165,10 @@ export class Holder extends Party<Step> {
     E2: () => {
       const { toExporter } = this.#link
       if (this.processor.load(this.shared.moving) === 1) toExporter.send(this.processor, LOWERED)
-      if (this.#r.lowers === Lowers.want) toExporter.send(this.processor, WANT)
+      if (this.#r.lowers === Lowers.want && this.#r.wanting === 0) {
+        toExporter.send(this.processor, WANT)
+        this.#r.wanting = 1
+      }
       this.#lowered()
     },
 
@@ -303,6 +306,12 @@ export class Holder extends Party<Step> {
     this.#ghost.excused = 0
   }
 
+  /** Whoever is registered is sent what storage there is; where there is none yet, somebody must ask. */
+  #goWithout(generation: number): undefined {
+    if (this.#r.exporterDead === 1) this.#lower('giveUp')
+    else this.#lower(generation === 0 ? 'want' : 'storage')
+  }
+
   #lower(why: keyof typeof Lowers): undefined {
     const deprived = why === 'giveUp' && this.#r.evicted === 0 && this.#ghost.served === 1
     if (deprived) this.shared.machine.fail(DEPRIVED)
@@ -313,7 +322,7 @@ export class Holder extends Party<Step> {
   /** What follows when the count is lowered and the exporter told. */
   #lowered(): void {
     const { lowers } = this.#r
-    if (lowers === Lowers.want) this.goto('asleep')
+    if (lowers === Lowers.storage || lowers === Lowers.want) this.goto('asleep')
     else if (lowers === Lowers.giveUp) this.goto('done')
     else if (lowers === Lowers.backOff && this.#action !== 'try') this.goto('asleep')
     else if (this.#r.depth > 0) this.goto('E1')
@@ -370,11 +379,14 @@ export class Holder extends Party<Step> {
     const { type, generation, storage } = parts(word)
     const { cells } = this.shared.machine
     if (type === EVICTED) this.#r.evicted = 1
-    if (type !== STORAGE) return type === GO || type === EVICTED
+    if (type === DONE) this.#r.wanting = 0
+    if (type === DONE && this.shared.omits('the answer to a want wakes nobody')) return false
+    // GO, EVICTED and DONE wake whoever sleeps.
+    if (type !== STORAGE) return true
     if (this.shared.omits('only the newest storage is kept')) {
       cells.fill(0, this.#received, this.#received + this.shared.most + 1)
     }
     cells[this.#received + generation] = storage
-    return this.#r.lowers === Lowers.want
+    return this.#r.lowers === Lowers.want || this.#r.lowers === Lowers.storage
   }
 }

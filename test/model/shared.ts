@@ -8,6 +8,8 @@ const QUEUE_ROOM = 10
 export const STORAGE = 1
 export const GO = 2
 export const EVICTED = 3
+/** What was asked for is done. */
+export const DONE = 4
 
 /** Holder to exporter. */
 export const LOWERED = 1
@@ -15,13 +17,17 @@ export const REGISTER = 2
 export const WANT = 3
 export const RELEASE = 4
 
+/** Types, generations and storages are numbers below this. */
+const RADIX = 5
+
 /** A message of the exporter: what it is, a generation, and the storage that comes along as a descriptor. */
-export function message(type: number, generation: number, storage = 0): number {
-  return type | (generation << 2) | (storage << 5)
+export function message(type: number, generation = 0, storage = 0): number {
+  return type + RADIX * (generation + RADIX * storage)
 }
 
 export function parts(word: number): { type: number; generation: number; storage: number } {
-  return { type: word & 3, generation: (word >> 2) & 7, storage: word >> 5 }
+  const rest = Math.floor(word / RADIX)
+  return { type: word % RADIX, generation: rest % RADIX, storage: Math.floor(rest / RADIX) }
 }
 
 /** What a holder and the exporter have in common: its slot, and its private connection. */

@@ -20,6 +20,8 @@ test('the package holds the library, its binaries, the sources of the addon and 
       'dist/index.d.ts',
       'dist/dma.js',
       'dist/dma.d.ts',
+      'dist/testing.js',
+      'dist/testing.d.ts',
       'dist/drm.js',
       'dist/drm.d.ts',
       `prebuilds/linux-${process.arch}/dmabuf.glibc.node`,

@@ -81,8 +81,20 @@ test('messages that are none are turned away', async () => {
 })
 
 test('types that no holder sends are turned away', async () => {
-  for (const type of [0, 4, 15, PrivateType.welcome, PrivateType.revoked, PrivateType.freed, 255]) {
-    await turnedAway((holder) => holder.send({ type }))
+  const { welcome, revoked, freed, storage, go } = PrivateType
+  for (const type of [0, 14, 15, welcome, revoked, freed, storage, go, 255]) {
+    let close = () => {}
+    await turnedAway((holder) => {
+      close = holder.page().close
+      holder.send({ type })
+    })
+    close()
+  }
+})
+
+test('whoever says anything before it shows its page is turned away', async () => {
+  for (const type of [PrivateType.release, PrivateType.lowered, PrivateType.want, PrivateType.detach]) {
+    await turnedAway((holder) => holder.send({ type, ...taken.name, serial: 1 }))
   }
 })
 

@@ -272,3 +272,20 @@ test('when the exporter dies, attach, map and pin are ENODEV, and so are those t
   buffer.close()
   await exporter.channel.close()
 })
+
+test('one process has so many requests with an exporter, and one more is ENOBUFS', async () => {
+  const exporter = ProcessPuppet.start()
+  const buffer = (await exporter.ask('place', { bytes: SIZE })).buffers[0] as DmaBuf
+  const attachment = await buffer.attach(new Device('here'))
+  exporter.child.kill('SIGSTOP')
+  const maps = Array.from({ length: limits.maxRequestsPerHolder + 2 }, () =>
+    codeOf(() => attachment.map('to-device')),
+  )
+  expect(await maps.at(-1)).toBe('ENOBUFS')
+  await exporter.kill()
+  const codes = await Promise.all(maps)
+  expect(codes.filter((code) => code === 'ENODEV')).toHaveLength(limits.maxRequestsPerHolder)
+  attachment.detach()
+  buffer.close()
+  await exporter.channel.close()
+})

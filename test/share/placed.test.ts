@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { beforeAll, expect, test } from 'vitest'
 import { coreOf } from '../../src/dmabuf/dmabuf.ts'
 import { type AllocateOptions, bufinfo, type DmaBuf, SystemHeap } from '../../src/index.ts'
@@ -200,4 +201,19 @@ test('a stopped holder outside its brackets costs a few moves nothing, and finds
   holder.child.kill('SIGCONT')
   expect(await value(holder, 'load', { at: 5 })).toBe(3)
   expect(await value(holder, 'peek', { at: 5 })).toBe(3)
+})
+
+test('who waits to enter is kept alive by that', async () => {
+  await using holder = ProcessPuppet.start()
+  using buffer = await place({ moveTimeout: 30_000 })
+  const own = await buffer.beginCpuAccess('write')
+  const moving = move(buffer)
+  await begun(buffer)
+  await holder.ask('hold', {}, [buffer])
+  await holder.ask('cling')
+  await delay(100)
+  expect(holder.child.exitCode).toBeNull()
+  own.end()
+  await Promise.all([moving, holder.gone])
+  expect(holder.child.exitCode).toBe(3)
 })

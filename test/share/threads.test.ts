@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { bufinfo, Channel, SystemHeap } from '../../src/index.ts'
+import { bufinfo, Channel, type DmaBuf, SystemHeap } from '../../src/index.ts'
+import { shift } from '../children/shift.ts'
 import { useCensus } from '../support/census.ts'
 import { type Compiled, compiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
-import { codeNow } from '../support/fails.ts'
+import { codeNow, codeOf } from '../support/fails.ts'
 import { WorkerPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
 
@@ -69,6 +70,41 @@ test('a thread that is terminated with everything open is a holder that died', a
   await until(() => holders().length === 0, 'its end is noticed')
   expect((await puppet.channel.closed).reason).toBe('peer-died')
   expect(buffer.withCpuAccessSync('read', (cpu) => cpu.interrupted)).toBe(true)
+  await puppet.channel.close()
+})
+
+test('a thread is a holder like any other of a buffer that moves, and of its devices', async () => {
+  const puppet = WorkerPuppet.start(code)
+  using buffer = await heap.allocate(65_536, { movable: true, moveTimeout: 30_000 })
+  await puppet.ask('hold', {}, [buffer])
+  await puppet.ask('store', { at: 1, value: 7 })
+  await puppet.ask('attach')
+  await puppet.ask('map')
+  const mapped = shift(buffer)
+  await puppet.ask('unmap')
+  await mapped
+  expect((await puppet.ask('load', { at: 1 })).message['value']).toBe(7)
+  expect((await puppet.ask('peek', { at: 1 })).message['value']).toBe(7)
+  await puppet.ask('map')
+  await puppet.ask('enter', { access: 'write' })
+  const moving = shift(buffer)
+  // Its end lets go of the table and of the bracket.
+  await puppet.kill()
+  await moving
+  expect(bufinfo()[0]).toMatchObject({ generation: 3, holders: [], attachedDevices: [] })
+  expect(await buffer.withCpuAccess('read', (cpu) => cpu.bytes[1])).toBe(7)
+  await puppet.channel.close()
+})
+
+test('a thread that exported a buffer is dead when it is terminated, although its process lives', async () => {
+  const puppet = WorkerPuppet.start(code)
+  const { buffers } = await puppet.ask('place', { bytes: 4096 })
+  const buffer = buffers[0] as DmaBuf
+  await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(5))
+  await puppet.kill()
+  expect(await codeOf(() => buffer.fix())).toBe('ENODEV')
+  expect(await buffer.withCpuAccess('read', (cpu) => cpu.bytes[4095])).toBe(5)
+  buffer.close()
   await puppet.channel.close()
 })
 

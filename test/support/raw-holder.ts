@@ -6,22 +6,13 @@ import {
   SLOTS,
 } from '../../src/dmabuf/words.ts'
 import type { Channel, DmaBuf } from '../../src/index.ts'
-import { errno } from '../../src/internal/errors.ts'
 import { MapKind } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
-import {
-  PRIVATE_BYTES,
-  type PrivateMessage,
-  PrivateType,
-  readPrivate,
-  writePrivate,
-} from '../../src/share/private-message.ts'
+import { PrivateType } from '../../src/share/private-message.ts'
 import { PacketType } from '../../src/transport/packet.ts'
 import { memfd, STATE_SEALS } from './fake-exporter.ts'
 import type { RawPeer } from './raw-peer.ts'
-import { until } from './until.ts'
-
-type Values = Partial<PrivateMessage> & { type: number }
+import { RawPrivate } from './raw-private.ts'
 
 /** A buffer as a raw peer got it: what names it, and its descriptors. */
 export interface RawBuffer {
@@ -31,31 +22,12 @@ export interface RawBuffer {
 }
 
 /** Somebody at an exporter's door, without the library. */
-export class RawHolder implements Disposable {
-  readonly fd: number
-
-  private constructor(fd: number) {
-    this.fd = fd
-  }
-
+export class RawHolder extends RawPrivate {
   /** Knocks at a door. */
   static async knock(door: number): Promise<RawHolder> {
     const fd = await addon().connectDoor(door, 5000)
     if (fd < 0) throw new Error(`nobody opened: ${fd}`)
     return new RawHolder(fd)
-  }
-
-  send(values: Values, fd = -1): number {
-    const bytes = new Uint8Array(PRIVATE_BYTES)
-    writePrivate(new DataView(bytes.buffer), values)
-    return this.sendBytes(bytes, fd < 0 ? [] : [fd])
-  }
-
-  sendBytes(bytes: Uint8Array, descriptors: readonly number[] = []): number {
-    const { tx, outgoing } = addon().scratch
-    tx.set(bytes)
-    outgoing.set(descriptors)
-    return addon().send(this.fd, bytes.length, descriptors.length, false)
   }
 
   /** Sends a page, closes its descriptor, and returns its words. */
@@ -69,23 +41,6 @@ export class RawHolder implements Disposable {
     this.send({ type: PrivateType.page }, fd)
     addon().close(fd)
     return { words, close: () => mapping.close() }
-  }
-
-  /** The next message; `'end'` when the exporter has hung up. */
-  read(): Promise<PrivateMessage | 'end'> {
-    return until(() => {
-      const length = addon().receive(this.fd)
-      if (length === -errno.EAGAIN) return undefined
-      if (length <= 0) return 'end' as const
-      const { buffer, byteOffset } = addon().scratch.rx
-      const message = readPrivate(new DataView(buffer, byteOffset), length)
-      if (typeof message === 'string') throw new Error(message)
-      return message
-    }, 'the exporter answers')
-  }
-
-  [Symbol.dispose](): void {
-    addon().close(this.fd)
   }
 }
 
@@ -109,4 +64,19 @@ export async function readBuffer(peer: RawPeer): Promise<RawBuffer> {
     idHigh: view.getUint32(20, true),
   }
   return { name, storage, leash }
+}
+
+/** A placed buffer as a raw peer got it: without storage. */
+export interface RawPlaced {
+  readonly name: { record: number; idLow: number; idHigh: number }
+  readonly state: number
+  readonly door: number
+  readonly leash: number
+}
+
+/** Sends a placed buffer to a raw peer that is new here; the descriptors are the caller's to close. */
+export async function takePlaced(channel: Channel, peer: RawPeer, buffer: DmaBuf): Promise<RawPlaced> {
+  const { state, door, buffer: taken } = await takeBuffer(channel, peer, buffer)
+  // The only descriptor of its handle.
+  return { name: taken.name, state, door, leash: taken.storage }
 }

@@ -1,4 +1,7 @@
 import type { Segment } from '../../dma/constraints.ts'
+import type { PageSource } from '../../dma/page-source.ts'
+import { systemMemory } from '../../dma/physical-memory.ts'
+import type { BufferCore } from '../../dmabuf/buffer-core.ts'
 import { coreOf, type DmaBuf } from '../../dmabuf/dmabuf.ts'
 import { systemError } from '../../internal/errors.ts'
 import { addon } from '../../native/load.ts'
@@ -13,7 +16,25 @@ const PRESENT = 1n << 63n
  * in memory. Only locked pages (the default of `vmemexp.export`) are known to stay, and even they may be migrated.
  */
 export function frames(buffer: DmaBuf): Segment[] | undefined {
-  const { mapping, storage, name } = coreOf(buffer)
+  const core = coreOf(buffer)
+  const { lead, page, words } = pageWords(core)
+  return segmentsOf(words, page, lead, core.storage.byteLength)
+}
+
+/** The pages under a buffer for its placement: the real ones where they are known, else simulated ones. */
+export function framePages(core: BufferCore): PageSource {
+  return {
+    allocate: (byteLength, constraints) => {
+      const { page, words } = pageWords(core)
+      const segments = segmentsOf(words, page, 0, words.length * page)
+      return segments === undefined
+        ? systemMemory().allocate(byteLength, { constraints })
+        : { segments, free: () => {} }
+    },
+  }
+}
+
+function pageWords({ mapping, storage, name }: BufferCore) {
   const page = addon().pageSize
   const lead = storage.offset % page
   const words = new BigUint64Array(Math.ceil((lead + storage.byteLength) / page))
@@ -21,7 +42,7 @@ export function frames(buffer: DmaBuf): Segment[] | undefined {
   mapping.populate(false)
   const result = addon().pagemap(mapping, words)
   if (result < 0) throw systemError(result, 'read', `asking for the page frames of buffer ${name}`)
-  return segmentsOf(words, page, lead, storage.byteLength)
+  return { page, lead, words }
 }
 
 /** Joins neighbouring frames; `undefined` when one is hidden or missing. */

@@ -13,6 +13,7 @@ import { addon } from '../../native/load.ts'
 import type { Block } from './block.ts'
 import { Exported } from './exported.ts'
 import { extentOf } from './extent.ts'
+import { framePages } from './frames.ts'
 
 export interface SharePagesOptions {
   readonly name: string
@@ -54,6 +55,7 @@ export function sharePages(block: Block, shareOptions: SharePagesOptions): Buffe
     const exported = new Exported(block, extent, vmem, fileKey(fd), bytes)
     const init = { ...storage, name, exporterName: 'vmemexp', ops: exported }
     exported.core = exporterCore(mapping === undefined ? init : { ...init, mapping })
+    exported.core.pageSource = framePages(exported.core)
     return exported.core
   } catch (error) {
     mapping?.close()

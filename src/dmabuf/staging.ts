@@ -1,0 +1,148 @@
+import { errno, problem, systemError } from '../internal/errors.ts'
+import type { CacheHints } from '../memory/cache/maintenance.ts'
+import type { Mapping, SequenceWord } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
+import type { Access } from './access.ts'
+import type { BracketOwner, Coherence } from './coherence.ts'
+import { checkView } from './map-storage.ts'
+import type { Storage } from './storage.ts'
+
+interface StagedBuffer {
+  readonly name: string
+  readonly storage: Storage
+  readonly mappings: { readonly pastGuard: Mapping }
+}
+
+interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+/**
+ * Views of an environment's own copy: filled from the storage when a bracket begins, written back when one that writes ends,
+ * the range of the bracket each time. What a write bracket has open is not filled over. This is strict mode; and it is what
+ * serves where the runtime allows no ArrayBuffer over shared memory, where brackets that are closed with their buffer are
+ * written back too, as in plain shared memory.
+ */
+export class Staging implements Coherence {
+  readonly coherency: 'coherent' | 'strict'
+  readonly zeroCopy = false
+  readonly #buffer: StagedBuffer
+  readonly #writing: (Range & { readonly owner: BracketOwner })[] = []
+  #bytes: Uint8Array | undefined
+
+  constructor(buffer: StagedBuffer, coherency: 'coherent' | 'strict') {
+    this.#buffer = buffer
+    this.coherency = coherency
+  }
+
+  get fileBytes(): number {
+    return this.#buffer.storage.byteLength
+  }
+
+  /** The same memory until the views go. */
+  get staged(): Uint8Array {
+    if (this.#bytes !== undefined && this.#bytes.length > 0) return this.#bytes
+    const { byteLength } = this.#buffer.storage
+    checkView(byteLength)
+    this.#bytes = new Uint8Array(byteLength)
+    return this.#bytes
+  }
+
+  begin(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
+    for (const { offset: at, length: bytes } of without({ offset, length }, this.#writing)) {
+      this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, at, this.staged.subarray(at, at + bytes), []))
+    }
+    if (access !== 'read') this.#writing.push({ offset, length, owner })
+  }
+
+  end(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
+    if (access === 'read') return
+    const index = this.#writing.findIndex(
+      (open) => open.owner === owner && open.offset === offset && open.length === length,
+    )
+    if (index < 0) return
+    this.#writing.splice(index, 1)
+    this.#writeBack({ offset, length })
+  }
+
+  abandon(owner: BracketOwner): void {
+    for (const open of this.#writing.filter((range) => range.owner === owner)) {
+      this.#writing.splice(this.#writing.indexOf(open), 1)
+      if (this.coherency === 'coherent') this.#writeBack(open)
+    }
+  }
+
+  mapped(): void {}
+
+  unmapped(): void {}
+
+  /** Devices are coherent with the storage, whatever views show. */
+  device(
+    kind: 'read' | 'write',
+    _: boolean,
+    offset: number,
+    length: number,
+    use: (bytes: Uint8Array) => void,
+  ): void {
+    const bytes = new Uint8Array(length)
+    const mapping = this.#buffer.mappings.pastGuard
+    this.#copied(addon().copyOut(mapping, offset, bytes, []))
+    use(bytes)
+    if (kind === 'write') this.#copied(addon().copyIn(mapping, offset, bytes))
+  }
+
+  tick(): void {}
+
+  storageChanged(): void {}
+
+  unmap(): void {
+    // Detached, as every other view is when its buffer goes.
+    if (this.#bytes !== undefined && this.#bytes.length > 0) {
+      const { buffer } = this.#bytes
+      structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+    }
+    this.#bytes = undefined
+  }
+
+  /** Copies what views show. Verified when the storage, undisturbed by its writers, has the same bytes. */
+  copyOut(target: Uint8Array, offset: number, sequences: readonly SequenceWord[] | undefined): boolean {
+    const own = this.staged.subarray(offset, offset + target.length)
+    let verified = false
+    if (sequences !== undefined) {
+      const result = this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, offset, target, sequences))
+      verified = (result === 1 || sequences.length === 0) && Buffer.compare(target, own) === 0
+    }
+    target.set(own)
+    return verified
+  }
+
+  #writeBack({ offset, length }: Range): void {
+    const bytes = this.staged.subarray(offset, offset + length)
+    this.#copied(addon().copyIn(this.#buffer.mappings.pastGuard, offset, bytes))
+  }
+
+  #copied(result: number): number {
+    const { name, mappings } = this.#buffer
+    if (result === -errno.EFAULT || mappings.pastGuard.faulted) throw problem('truncated', { name })
+    if (result < 0) throw systemError(result, 'copy', `copying buffer ${name}`)
+    return result
+  }
+}
+
+/** The parts of a range that none of the others cover. */
+export function without(range: Range, others: readonly Range[]): Range[] {
+  let left = range.length > 0 ? [range] : []
+  for (const other of others) {
+    const otherEnd = other.offset + other.length
+    left = left.flatMap(({ offset, length }) => {
+      const end = offset + length
+      const before = { offset, length: Math.min(end, other.offset) - offset }
+      const from = Math.max(offset, otherEnd)
+      const behind = { offset: from, length: end - from }
+      if (before.length >= length || behind.length >= length) return [{ offset, length }]
+      return [before, behind].filter((part) => part.length > 0)
+    })
+  }
+  return left
+}
