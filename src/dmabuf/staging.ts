@@ -51,7 +51,9 @@ export class Staging implements Coherence {
 
   begin(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
     for (const { offset: at, length: bytes } of without({ offset, length }, this.#writing)) {
-      this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, at, this.staged.subarray(at, at + bytes), []))
+      this.#copied(
+        addon().copyOut(this.#buffer.mappings.pastGuard, at, this.staged.subarray(at, at + bytes), []),
+      )
     }
     if (access !== 'read') this.#writing.push({ offset, length, owner })
   }
