@@ -10,6 +10,7 @@ export { DmaBuf } from './dmabuf/dmabuf.ts'
 export type { ExporterInfo, ExportInfo } from './dmabuf/export.ts'
 export type { ExportPlacedInfo } from './dmabuf/export-placed.ts'
 export type { ExporterAttachment, ExporterOps } from './dmabuf/exporter-ops.ts'
+export type { FenceOptions } from './dmabuf/fences.ts'
 export type { ForeignOptions } from './dmabuf/foreign.ts'
 export { guard } from './dmabuf/guard.ts'
 export { MappedRange } from './dmabuf/mapped-range.ts'
@@ -35,6 +36,7 @@ export {
   type ChannelEnd,
   type ChannelOptions,
   type Received,
+  type SendOptions,
   type SignalOptions,
 } from './share/channel.ts'
 export {
@@ -45,6 +47,18 @@ export {
 } from './share/children.ts'
 export { type ConnectOptions, connect } from './share/connect.ts'
 export { type Allow, type ListenOptions, listen, type Server } from './share/server.ts'
+export {
+  Fence,
+  type FenceCallback,
+  type FenceStatus,
+  type FenceWaitOptions,
+} from './sync/fence.ts'
+export { FenceArray } from './sync/fence-array.ts'
+export { FenceChain } from './sync/fence-chain.ts'
+export { mergeFences } from './sync/merge.ts'
+export { type FenceUsage, Reservation, type ReservationEntry } from './sync/reservation.ts'
+export { type SyncFenceInfo, SyncFile, type SyncFileInfo, type SyncFileOptions } from './sync/sync-file.ts'
+export { type SignalFenceOptions, Timeline, type TimelineOptions } from './sync/timeline.ts'
 export type { Address } from './transport/address.ts'
 export type { Credentials } from './transport/credentials.ts'
 export type { JsonLike } from './transport/message-json.ts'

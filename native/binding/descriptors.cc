@@ -162,6 +162,30 @@ napi_value DmaBufSync(napi_env env, napi_callback_info info) {
   return call.Number(sys::DmaBufSync(fd, flags));
 }
 
+napi_value DmaBufExportSyncFile(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint32_t flags = call.Uint(1);
+  if (!call.ok()) return call.Failure();
+  return call.Number(call.environment().Keep(sys::DmaBufExportSyncFile(fd, flags)));
+}
+
+napi_value DmaBufImportSyncFile(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint32_t flags = call.Uint(1);
+  int sync_file = call.Int(2);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::DmaBufImportSyncFile(fd, flags, sync_file));
+}
+
+napi_value SyncFileStatus(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::SyncFileStatus(fd));
+}
+
 }  // namespace
 
 void RegisterDescriptors(napi_env env, napi_value exports) {
@@ -178,7 +202,10 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"pipeAccess", PipeAccess},
           {"sameFile", SameFile},
           {"lock", Lock},
-          {"dmaBufSync", DmaBufSync}});
+          {"dmaBufSync", DmaBufSync},
+          {"dmaBufExportSyncFile", DmaBufExportSyncFile},
+          {"dmaBufImportSyncFile", DmaBufImportSyncFile},
+          {"syncFileStatus", SyncFileStatus}});
 }
 
 }  // namespace binding

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <bit>
+#include <cerrno>
 
 namespace binding {
 namespace {
@@ -38,6 +40,23 @@ void DescriptorSet::CloseAll() {
   bits_.clear();
 }
 
+int Environment::StoreAtEnd(const std::shared_ptr<sys::Region>& region, uint32_t word) {
+  if (region == nullptr || region->bytes() == nullptr) return -EBADF;
+  if (region->kind() != sys::MapKind::kShared) return -EACCES;
+  if (word >= region->byte_length() / sizeof(uint32_t)) return -EINVAL;
+  at_end.emplace_back(region, word);
+  return 0;
+}
+
+void Environment::StoreEnds() {
+  for (auto& [region, word] : at_end) {
+    if (region->bytes() == nullptr) continue;
+    auto* words = reinterpret_cast<uint32_t*>(region->bytes());
+    std::atomic_ref<uint32_t>(words[word]).store(1);
+  }
+  at_end.clear();
+}
+
 Environment& Environment::Of(napi_env env) {
   void* data = nullptr;
   napi_get_instance_data(env, &data);
@@ -57,6 +76,7 @@ void Environment::Create(napi_env env) {
       [](napi_async_cleanup_hook_handle handle, void* data) {
         auto* environment = static_cast<Environment*>(data);
         environment->closing = true;
+        environment->StoreEnds();
         // The handles first: libuv must leave a descriptor before its number is free again.
         std::shared_ptr<Loop> loop = environment->loop;
         loop->CloseAll();

@@ -3,6 +3,7 @@
 #include <node_api.h>
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "binding/loop.h"
@@ -36,6 +37,10 @@ struct Environment {
     return fd_or_error;
   }
 
+  /** Stores 1 into a word of a mapping at the end of the environment, before any descriptor is closed. */
+  int StoreAtEnd(const std::shared_ptr<sys::Region>& region, uint32_t word);
+  void StoreEnds();
+
   napi_env env;
   std::shared_ptr<Loop> loop;
   Scratch scratch;
@@ -46,6 +51,8 @@ struct Environment {
   std::shared_ptr<sys::Region> newborn;
   /** Of the guarded mappings; made with the first one. */
   std::shared_ptr<sys::ViolationRing> violations;
+  /** See StoreAtEnd. */
+  std::vector<std::pair<std::shared_ptr<sys::Region>, uint32_t>> at_end;
   /** The longest external ArrayBuffer the engine takes. */
   uint64_t longest_view = 0;
   /** After the cleanup hook a descriptor has no owner any more and is closed at once. */

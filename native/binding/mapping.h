@@ -34,6 +34,7 @@ class Mapping {
   int TakeOver(Mapping& other);
   /** Null after close. */
   sys::Region* region() const { return region_.get(); }
+  const std::shared_ptr<sys::Region>& shared_region() const { return region_; }
   size_t byte_length() const { return byte_length_; }
   bool faulted() const { return region_ != nullptr ? region_->faulted() : faulted_; }
 

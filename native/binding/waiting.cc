@@ -1,5 +1,6 @@
 #include "binding/call.h"
 #include "binding/environment.h"
+#include "binding/mapping.h"
 #include "binding/register.h"
 #include "sys/epoll.h"
 #include "sys/fd.h"
@@ -7,13 +8,34 @@
 namespace binding {
 namespace {
 
+/** `worker.terminate()` cannot interrupt it. */
+constexpr uint32_t kLongestSlice = 50;
+
 napi_value PollNow(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
   uint32_t events = call.Uint(1);
   if (events > INT16_MAX) call.Fail(-EINVAL);
   if (!call.ok()) return call.Failure();
-  return call.Number(sys::PollNow(fd, static_cast<short>(events)));
+  return call.Number(sys::PollFor(fd, static_cast<short>(events), 0));
+}
+
+napi_value PollFor(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint32_t events = call.Uint(1), milliseconds = call.Uint(2);
+  if (events > INT16_MAX || milliseconds > kLongestSlice) call.Fail(-EINVAL);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::PollFor(fd, static_cast<short>(events), static_cast<int>(milliseconds)));
+}
+
+napi_value StoreAtEnd(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Mapping* mapping = Mapping::Of(env, call.Value(0));
+  uint32_t word = call.Uint(1);
+  if (mapping == nullptr) call.Fail(-EINVAL);
+  if (!call.ok()) return call.Failure();
+  return call.Number(call.environment().StoreAtEnd(mapping->shared_region(), word));
 }
 
 napi_value EpollCreate(napi_env env, napi_callback_info info) {
@@ -49,6 +71,8 @@ napi_value EpollTake(napi_env env, napi_callback_info info) {
 void RegisterWaiting(napi_env env, napi_value exports) {
   Define(env, exports,
          {{"pollNow", PollNow},
+          {"pollFor", PollFor},
+          {"storeAtEnd", StoreAtEnd},
           {"epollCreate", EpollCreate},
           {"epollArm", EpollArm},
           {"epollRemove", EpollRemove},

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/dma-buf.h>
+#include <linux/sync_file.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -135,12 +136,15 @@ int Lock(int fd) {
   return Retry([&] { return flock(fd, LOCK_EX | LOCK_NB); });
 }
 
-int PollNow(int fd, short events) {
+int PollFor(int fd, short events, int milliseconds) {
   if (fd < 0) return -EBADF;
   struct pollfd entry {
     fd, events, 0
   };
-  int result = Retry([&] { return ::poll(&entry, 1, 0); });
+  // A signal may cut the waiting short: whoever waits in slices does not mind, and nobody waits longer than
+  // asked.
+  int result = ::poll(&entry, 1, milliseconds);
+  if (result < 0) result = errno == EINTR ? 0 : -errno;
   if (result < 0) return result;
   return entry.revents & POLLNVAL ? -EBADF : entry.revents;
 }
@@ -150,6 +154,29 @@ int DmaBufSync(int fd, uint64_t flags) {
     flags
   };
   return Retry([&] { return ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync); });
+}
+
+// Kernel headers before 6.0 lack these two.
+struct SyncFileOfDmaBuf {
+  uint32_t flags;
+  int32_t fd;
+};
+
+int DmaBufExportSyncFile(int fd, uint32_t flags) {
+  SyncFileOfDmaBuf argument{flags, -1};
+  int result = Retry([&] { return ioctl(fd, _IOWR(DMA_BUF_BASE, 2, SyncFileOfDmaBuf), &argument); });
+  return result < 0 ? result : argument.fd;
+}
+
+int DmaBufImportSyncFile(int fd, uint32_t flags, int sync_file) {
+  SyncFileOfDmaBuf argument{flags, sync_file};
+  return Retry([&] { return ioctl(fd, _IOW(DMA_BUF_BASE, 3, SyncFileOfDmaBuf), &argument); });
+}
+
+int SyncFileStatus(int fd) {
+  struct sync_file_info info {};
+  int result = Retry([&] { return ioctl(fd, SYNC_IOC_FILE_INFO, &info); });
+  return result < 0 ? result : info.status;
 }
 
 }  // namespace sys

@@ -39,7 +39,11 @@ int LinkTarget(int fd, std::string* target);
 int PipeAccess(int fd);
 int SameFile(int a, int b);
 int Lock(int fd);
-int PollNow(int fd, short events);
+/** `milliseconds` 0: without waiting. 0 when they passed. */
+int PollFor(int fd, short events, int milliseconds);
 int DmaBufSync(int fd, uint64_t flags);
+int DmaBufExportSyncFile(int fd, uint32_t flags);
+int DmaBufImportSyncFile(int fd, uint32_t flags, int sync_file);
+int SyncFileStatus(int fd);
 
 }  // namespace sys

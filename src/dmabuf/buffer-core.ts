@@ -14,6 +14,7 @@ import { coherenceFor } from './coherence-for.ts'
 import { CoreMappings } from './core-mappings.ts'
 import type { Entry } from './entry.ts'
 import type { ExporterOps } from './exporter-ops.ts'
+import { type FenceHost, LocalFences } from './fence-host.ts'
 import type { MoveAudience } from './move-audience.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
 import type { Storage } from './storage.ts'
@@ -120,6 +121,8 @@ export class BufferCore {
   entry: Entry | undefined
   /** Where devices attach. */
   host: AttachmentHost | undefined
+  /** Where its fences are kept; an exporter has none until the first is asked for. */
+  fences: FenceHost | undefined
   /** Where a fixed buffer gets its pages from when the first device attaches; the system's memory when not said. */
   pageSource: PageSource | undefined
   /** What stands between views and storage; nothing for plain shared memory. */
@@ -276,6 +279,21 @@ export class BufferCore {
     if (this.#uncounted === 0) return
     addon().adjustExternalMemory(-this.#uncounted)
     this.#uncounted = 0
+  }
+
+  // ---- fences ---------------------------------------------------------------------------------------------
+
+  /** Where its fences are kept; in the exporter's environment made now, if there was none. */
+  fenceHost(): FenceHost {
+    this.fences ??= new LocalFences(() => this.showFences())
+    return this.fences
+  }
+
+  /** Holders look at the word before each bracket. */
+  showFences(): void {
+    const { shared, fences } = this
+    if (shared === undefined || !(fences instanceof LocalFences) || this.destroyed) return
+    Atomics.store(shared.words, shared.base + StateRecord.fences, fences.word)
   }
 
   // ---- brackets -------------------------------------------------------------------------------------------

@@ -1,28 +1,35 @@
 import type { Device } from '../dma/device.ts'
 import { throwIfAborted } from '../internal/abort.ts'
-import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
-import { abortSignal, boolean, callable, integer, options, range } from '../internal/validate.ts'
-import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
+import { abortSignal, callable, integer, options, range } from '../internal/validate.ts'
 import { checkMode } from '../memory/guard/guard-policy.ts'
 import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Sharing } from '../memory/seals.ts'
-import { type Access, type AccessOptions, accessOptions, checkAccess, checkHints, noHints } from './access.ts'
+import type { Reservation } from '../sync/reservation.ts'
+import type { SyncFile } from '../sync/sync-file.ts'
+import { type Access, type AccessOptions, checkAccess } from './access.ts'
 import { type Attachment, type AttachOptions, attachDevice } from './attachment.ts'
-import { countFault } from './bracket-faults.ts'
+import { begin } from './begin-cpu-access.ts'
 import type { BufferCore } from './buffer-core.ts'
 import type { Coherency } from './coherence.ts'
 import { checkStorage } from './core-mappings.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { type ExportInfo, exportCore } from './export.ts'
 import { type ExportPlacedInfo, exportPlacedCore } from './export-placed.ts'
+import {
+  exportFences,
+  type FenceOptions,
+  fencesPassedInside,
+  importFences,
+  pollFences,
+  reservationOf,
+} from './fences.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
-import { beginKernelSync, fencesPassed } from './kernel-sync.ts'
+import { fencesPassed } from './kernel-sync.ts'
 import { MappedRange } from './mapped-range.ts'
 import { type Tether, tie, untie } from './tether.ts'
 
 const mapOptions = ['offset', 'length'] as const
-const none: AccessOptions = Object.freeze({})
 
 /** Only this module's functions can make a wrapper. */
 const making = Symbol('making')
@@ -147,7 +154,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Begins CPU access: waits for what stands in the way (fences of a real dma-buf), then gives the memory. End it
+   * Begins CPU access: waits for what stands in the way (fences), then gives the memory. End it
    * with `end()` or `using`. Errors: `EBADF` closed, `ENODEV` revoked or truncated, `EACCES` writing read-only
    * memory, `EOWNERDEAD` with `strict`.
    */
@@ -165,69 +172,23 @@ export class DmaBuf implements Disposable, AsyncDisposable {
       }
     }
     for (;;) {
-      const cpu = this.#begin(access, accessOpts)
-      if (cpu !== undefined) return cpu
+      let cpu = begin(this.#open(), this.#tether as Tether, access, accessOpts, 'wait')
+      if (cpu === 'fenced') {
+        await fencesPassedInside(core, (this.#tether as Tether).lease, access, signal)
+        cpu = begin(this.#open(), this.#tether as Tether, access, accessOpts, 'entered')
+      }
+      if (cpu instanceof CpuAccess) return cpu
       await this.#passable(core, signal)
     }
   }
 
   /** As {@link beginCpuAccess}, at once: throws `EAGAIN` where that would have to wait. */
   beginCpuAccessSync(access: Access, accessOpts?: AccessOptions): CpuAccess {
-    const cpu = this.#begin(access, accessOpts)
-    if (cpu !== undefined) return cpu
+    const cpu = begin(this.#open(), this.#tether as Tether, access, accessOpts, 'try')
+    if (cpu instanceof CpuAccess) return cpu
     const { name, storage } = this.#core
     const why = storage.fd < 0 ? 'its storage is not allocated here yet' : 'it is being moved'
     throw problem('moving', { name, why })
-  }
-
-  /** Undefined where the storage of a placed buffer has to be waited for. */
-  #begin(access: Access, accessOpts: AccessOptions = none): CpuAccess | undefined {
-    const core = this.#open()
-    const writes = checkAccess(access) !== 'read'
-    let offset = 0
-    let length = core.storage.byteLength
-    let strict = false
-    let hints = noHints
-    if (accessOpts !== none) {
-      const opts = options('beginCpuAccess', accessOpts, accessOptions)
-      ;({ offset, length } = range('access', length, opts.offset, opts.length))
-      strict = boolean('strict', opts.strict ?? false)
-      abortSignal('signal', opts.signal)
-      hints = checkHints(opts)
-    }
-    if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
-    const tether = this.#tether as Tether
-    const { lease } = tether
-    core.mappings.guard?.check()
-    if (!lease.enter(core, writes)) {
-      if (core.isRevoked) throw problem('revoked', { name: core.name })
-      return undefined
-    }
-    let interrupted: boolean
-    let guarded: GuardedBracket | undefined
-    try {
-      if (core.isRevoked) throw problem('revoked', { name: core.name })
-      // Sealed memory cannot be truncated, so there is nothing to ask for.
-      if (core.storage.kind !== 'memfd' && core.mappings.faulted)
-        throw problem('truncated', { name: core.name })
-      interrupted = core.takeInterrupted()
-      if (interrupted && strict) throw problem('interrupted', { name: core.name })
-      if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
-      core.ops?.beginCpuAccess?.(access, offset, length)
-      guarded = core.mappings.guard?.begin({ access, offset, length }, lease)
-      if (core.coherence !== undefined) core.coherence.begin(access, offset, length, hints, lease)
-    } catch (error) {
-      if (guarded !== undefined) core.mappings.guard?.end(guarded)
-      lease.lower(writes)
-      throw error
-    }
-    if (writes && core.shared?.othersWrite === true) {
-      countFault(core, 'conflicting', "a write access was begun in another one's write access")
-    }
-    if (diagnostics.cpuBegin.hasSubscribers) {
-      diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
-    }
-    return new CpuAccess(access, offset, length, interrupted, hints, core, tether, guarded)
   }
 
   /** Runs `use` inside a bracket that ends whatever happens, after what `use` returns has settled. */
@@ -279,6 +240,42 @@ export class DmaBuf implements Disposable, AsyncDisposable {
    */
   async attach(device: Device, attachOpts?: AttachOptions): Promise<Attachment> {
     return attachDevice(this.#open(), device, attachOpts)
+  }
+
+  /**
+   * The fences of this buffer, in the environment of its exporter: what has to be done before others may use it. `EINVAL` in
+   * a holder, which has {@link exportSyncFile} and {@link importSyncFile}, and for a real dma-buf, whose fences the kernel
+   * keeps.
+   */
+  get reservation(): Reservation {
+    return reservationOf(this.#open())
+  }
+
+  /**
+   * What an access has to wait for, as of now: a reader for those who write, a writer for everybody
+   * (`DMA_BUF_IOCTL_EXPORT_SYNC_FILE`). Signalled when that is nothing; fences that come later do not delay it. The caller
+   * closes it. Errors: `ENODEV` when the exporter is gone.
+   */
+  exportSyncFile(access: Access, fenceOpts?: FenceOptions): Promise<SyncFile> {
+    return exportFences(this.#open(), access, fenceOpts)
+  }
+
+  /**
+   * Makes everybody who comes later wait for what this access still does (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`): `'read'` holds up
+   * writers, `'write'` everybody. The fences of a merged file are added one by one; one that is there already may become
+   * stronger, never weaker. The file is borrowed. Errors: `ENODEV` when the exporter is gone, `ENOBUFS` beyond
+   * `limits.maxFencesPerBuffer`.
+   */
+  importSyncFile(file: SyncFile, access: Access): Promise<void> {
+    return importFences(this.#open(), file, access)
+  }
+
+  /**
+   * Resolves when nothing stands in the way of this access, as `poll(2)` of a dma-buf says (`POLLIN` for reading, `POLLOUT`
+   * for writing); a fence that failed stands in nobody's way. Keeps the buffer meanwhile.
+   */
+  poll(access: Access, fenceOpts?: FenceOptions): Promise<void> {
+    return pollFences(this.#open(), access, fenceOpts)
   }
 
   /**

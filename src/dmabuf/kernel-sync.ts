@@ -1,7 +1,11 @@
 import { abortable } from '../internal/abort.ts'
-import { errno, problem, systemError } from '../internal/errors.ts'
+import { checked, errno, problem, systemError } from '../internal/errors.ts'
 import { READABLE, WRITABLE } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { kernelDescriptorOf } from '../sync/fence.ts'
+import { KernelFence } from '../sync/kernel-fence.ts'
+import { leavesOf } from '../sync/merge.ts'
+import { SyncFile } from '../sync/sync-file.ts'
 import type { Access } from './access.ts'
 
 /** Flags of DMA_BUF_IOCTL_SYNC (include/uapi/linux/dma-buf.h). */
@@ -63,3 +67,23 @@ function sync(fd: number, flags: number, name: string): void {
     return
   }
 }
+
+/** What an access to a real dma-buf has to wait for: `DMA_BUF_IOCTL_EXPORT_SYNC_FILE`. */
+export function exportKernelFences(fd: number, access: Access, name: string): SyncFile {
+  const what = `exporting the fences of buffer ${name}`
+  const file = checked(addon().dmaBufExportSyncFile(fd, SYNC[access]), 'ioctl', what)
+  return SyncFile.from(KernelFence.make(file))
+}
+
+/** `DMA_BUF_IOCTL_IMPORT_SYNC_FILE`: the kernel takes its own sync files, and fences that have signalled need no place. */
+export function importKernelFences(fd: number, file: SyncFile, access: Access, name: string): void {
+  for (const fence of leavesOf(file.fence)) {
+    if (fence.isSignalled) continue
+    const descriptor = kernelDescriptorOf(fence)
+    if (descriptor === undefined) throw problem('noReservation', { name, why: NOT_OURS })
+    const what = `adding a fence to buffer ${name}`
+    checked(addon().dmaBufImportSyncFile(fd, SYNC[access], descriptor), 'ioctl', what)
+  }
+}
+
+const NOT_OURS = "it is a real dma-buf, and the kernel takes only the kernel's fences"

@@ -16,7 +16,10 @@ export interface MoveAudience {
   begin(): void
   /** M4: resolves when no holder is inside a bracket any more. */
   quiet(signal: AbortSignal): Promise<void>
-  /** M4, with `evict`: drops the holders that are still inside; in M2, those that do not read what they are sent. */
+  /**
+   * M4, with `evict`: the move goes on without the holders that are still inside; in M2, without those that do not read what
+   * they are sent. They are told, and dropped, by {@link commit}; a move that fails has left nobody behind.
+   */
   evict(): void
   /** M6: the record names the new storage, and then the generation. */
   commit(storage: Storage, generation: number): void

@@ -15,6 +15,7 @@ import type { AttachmentHost, DeviceDescription, HostAttachment, HostMapping } f
 import type { BufferCore } from './buffer-core.ts'
 import type { Entry } from './entry.ts'
 import { ExporterSideAttachment } from './exporter-side-attachment.ts'
+import { kernelFencesPassed } from './fences.ts'
 import { Migration } from './migration.ts'
 
 /** What an exporter decides about the place of a buffer. */
@@ -158,6 +159,8 @@ export class Placement implements Entry, AttachmentHost {
   ): Promise<HostMapping> {
     return this.#turn.take(signal, 'map', async () => {
       await this.#reach(attachment, signal)
+      // As dma_buf_map_attachment() does for static importers; dynamic ones wait for themselves.
+      if (!attachment.dynamic) await kernelFencesPassed(this.core, signal)
       attachment.mapped(direction)
       return { segments: this.segments ?? [], offset: this.offset, generation: this.core.generation }
     })

@@ -30,6 +30,7 @@ export const StateRecord = {
   /** 1 while the storage must not be entered; always 0 for a buffer that was never placed. */
   moving: 0,
   generation: 1,
+  /** Bit 0: readers have to wait for fences, bit 1: writers have. No more than a reason to ask. */
   fences: 2,
   /** Counts write brackets that died unended. */
   broken: 3,

@@ -9,8 +9,8 @@ export const limits = Object.freeze({
   maxBuffersPerMessage: 32,
   /** Binary parts in one message. */
   maxPartsPerMessage: 256,
-  /** Descriptors in one packet: four for each buffer at the most. */
-  maxDescriptorsPerMessage: 128,
+  /** Descriptors in one packet: four for each buffer and two for each fence at the most. */
+  maxDescriptorsPerMessage: 192,
   /** Descriptors that a channel has under way before it waits for the peer to have read some. */
   maxDescriptorsInFlight: 192,
   /** Messages that wait inside this process because the socket is full; one more send is refused (`ENOBUFS`). */
@@ -62,6 +62,15 @@ export const limits = Object.freeze({
   maxParkedBuffers: 256,
   /** Milliseconds after which parked storage that did not come again is given up. */
   parkTimeout: 2_000,
+  /** Fences in one message; those of a merged sync file count each. */
+  maxFencesPerMessage: 32,
+  /** Pending fences of one buffer. */
+  maxFencesPerBuffer: 1024,
+  /**
+   * Milliseconds that a fence is waited for whose end was shut by somebody although its signaller seems to live; then it
+   * fails with `EOWNERDEAD`.
+   */
+  spoiledFenceTimeout: 5_000,
   /** Buffers in one pool. */
   maxPoolBuffers: 4096,
   /** Connections waiting to be accepted. */

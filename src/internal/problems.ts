@@ -4,6 +4,7 @@ import { deviceProblems } from './problems-devices.ts'
 import { drmProblems } from './problems-drm.ts'
 import { guardProblems } from './problems-guard.ts'
 import { imageProblems } from './problems-images.ts'
+import { syncProblems } from './problems-sync.ts'
 import { vmemexpProblems } from './problems-vmemexp.ts'
 
 /**
@@ -289,6 +290,7 @@ export const problems = {
   ...drmProblems,
   ...imageProblems,
   ...guardProblems,
+  ...syncProblems,
   ...vmemexpProblems,
 } as const satisfies Record<string, Problem>
 

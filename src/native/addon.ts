@@ -126,8 +126,25 @@ export interface Addon {
   // ---- real dma-bufs ----------------------------------------------------------------------------------
   /** `DMA_BUF_IOCTL_SYNC` with these flags. May block on fences: poll first. */
   dmaBufSync(fd: number, flags: number): number
+  /** `DMA_BUF_IOCTL_EXPORT_SYNC_FILE` with these flags: a new sync file of the kernel. */
+  dmaBufExportSyncFile(fd: number, flags: number): number
+  /** `DMA_BUF_IOCTL_IMPORT_SYNC_FILE` with these flags. */
+  dmaBufImportSyncFile(fd: number, flags: number, syncFile: number): number
+  /** The status of a sync file of the kernel (`SYNC_IOC_FILE_INFO`): 1 signalled, 0 pending, or its negative errno. */
+  syncFileStatus(fd: number): number
   /** `poll(2)` without waiting: the events of `events` (and hang-up, error) that are there now. */
   pollNow(fd: number, events: number): number
+
+  /**
+   * `poll(2)` for at most so many milliseconds, 0 to 50: **blocks the thread**. The events that are there, 0 when none came
+   * (a signal may end the waiting early).
+   */
+  pollFor(fd: number, events: number, milliseconds: number): number
+  /**
+   * When this environment ends, and before its descriptors are closed, a 1 is stored into this 32-bit word of a mapping (kind
+   * `shared`), so that others can tell its end from a peer's mischief. `-EBADF` closed, `-EACCES` read-only, `-EINVAL`.
+   */
+  storeAtEnd(mapping: Mapping, word: number): number
 
   // ---- sockets: AF_UNIX, SOCK_SEQPACKET, non-blocking -------------------------------------------------
   socket(): number

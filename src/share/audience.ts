@@ -40,6 +40,8 @@ export class Audience implements MoveAudience {
   readonly #offers = new Set<Offer>()
   /** Seen inside a bracket at the last look. */
   readonly #inside = new Set<Registration>()
+  /** Nobody waits for them in this move, which leaves them behind if it succeeds. */
+  readonly #behind = new Set<Registration>()
   #quieted: (() => void) | undefined
   #moving: boolean
 
@@ -65,6 +67,7 @@ export class Audience implements MoveAudience {
   remove(registration: Registration): void {
     this.#late.delete(registration)
     this.#present.delete(registration)
+    this.#behind.delete(registration)
     for (const offer of this.#offers) if (offer.registration === registration) offer.settle()
     this.#left(registration)
   }
@@ -114,7 +117,9 @@ export class Audience implements MoveAudience {
 
   quiet(signal: AbortSignal): Promise<void> {
     // Once 0 is enough: whoever raises its count later sees that the buffer is moving.
-    for (const registration of this.#present) if (isInside(registration)) this.#inside.add(registration)
+    for (const registration of this.#present) {
+      if (!this.#behind.has(registration) && isInside(registration)) this.#inside.add(registration)
+    }
     if (this.#inside.size === 0) return Promise.resolve()
     if (signal.aborted) return Promise.reject(signal.reason)
     return new Promise<void>((resolve, reject) => {
@@ -131,19 +136,26 @@ export class Audience implements MoveAudience {
   }
 
   evict(): void {
-    const late = new Set(Array.from(this.#offers, ({ registration }) => registration))
-    for (const registration of this.#inside) if (isInside(registration)) late.add(registration)
-    for (const registration of late) {
-      const { holder, serial } = registration
-      holder.send({ type: PrivateType.evicted, serial, ...this.#owner.name })
-      this.remove(registration)
-      registration.dropped()
+    for (const { registration, settle } of this.#offers) {
+      this.#behind.add(registration)
+      settle()
     }
+    for (const registration of this.#inside) if (isInside(registration)) this.#behind.add(registration)
     this.#inside.clear()
   }
 
   commit(storage: Storage, generation: number): void {
+    const behind = [...this.#behind]
+    // Told before the generation is written: then nobody finds that changed without finding this in its socket too. And not
+    // before the contents are there: a move that fails leaves nobody behind.
+    for (const { holder, serial } of behind) {
+      holder.send({ type: PrivateType.evicted, serial, ...this.#owner.name })
+    }
     this.#owner.setStorage(storage, generation)
+    for (const registration of behind) {
+      this.remove(registration)
+      registration.dropped()
+    }
   }
 
   end(generation: number): void {
@@ -151,6 +163,7 @@ export class Audience implements MoveAudience {
     Atomics.store(words, base + StateRecord.moving, 0)
     this.#moving = false
     this.#inside.clear()
+    this.#behind.clear()
     this.#quieted = undefined
     for (const offer of this.#offers) offer.settle()
     this.#go(generation)

@@ -3,6 +3,8 @@ import { type DmaBuf, wrap } from '../dmabuf/dmabuf.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { DmaBufError, problem } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
+import { hangups } from '../sync/hangup-watch.ts'
+import type { SyncFile } from '../sync/sync-file.ts'
 import { type Credentials, packetCredentials, socketCredentials } from '../transport/credentials.ts'
 import type { JsonLike } from '../transport/message-json.ts'
 import {
@@ -18,7 +20,7 @@ import {
 } from '../transport/packet.ts'
 import { PacketSocket } from '../transport/packet-socket.ts'
 import { Delivery } from './delivery.ts'
-import { hangups } from './hangup-watch.ts'
+import { type OutgoingFence, readFences } from './fence-list.ts'
 import { IncomingDescriptors } from './incoming-descriptors.ts'
 import { IncomingHandles, type Trust } from './incoming-handles.ts'
 import { readBody } from './message-body.ts'
@@ -30,6 +32,8 @@ export interface Received {
   readonly message: JsonLike
   /** In the order in which they were sent; the receiver closes them. */
   readonly buffers: DmaBuf[]
+  /** Sync files, in the order in which they were sent; the receiver closes them. */
+  readonly fences: SyncFile[]
 }
 
 export interface LinkEnd {
@@ -123,8 +127,9 @@ export class ChannelLink implements Reader {
     message: JsonLike,
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
+    fences: readonly OutgoingFence[],
   ): Promise<void> | undefined {
-    return this.#sender.send(message, cores, signal)
+    return this.#sender.send(message, cores, signal, fences)
   }
 
   /** Closes at once; what waits to be sent is lost. */
@@ -245,7 +250,13 @@ export class ChannelLink implements Reader {
       if (typeof core === 'string') return drop(buffers, core)
       buffers.push(wrap(core))
     }
-    if (descriptors.left > 0) return drop(buffers, `${descriptors.left} descriptors that belong to no buffer`)
+    const fences =
+      header.fences === 0
+        ? []
+        : attempt(buffers, () => readFences(rx(), layout.fences, header.fences, descriptors))
+    if (typeof fences === 'string') return drop(buffers, fences)
+    if (descriptors.left > 0)
+      return drop(buffers, `${descriptors.left} descriptors that belong to no buffer or fence`)
     let message: JsonLike
     try {
       message = readBody(header, layout, length)
@@ -255,7 +266,7 @@ export class ChannelLink implements Reader {
     if (diagnostics.messageReceived.hasSubscribers) {
       diagnostics.messageReceived.publish({ peer: this.#peer, buffers: buffers.length })
     }
-    this.#delivery.add({ message, buffers })
+    this.#delivery.add({ message, buffers, fences })
     return undefined
   }
 
@@ -308,6 +319,16 @@ export class ChannelLink implements Reader {
     this.#sender.close()
     this.#incoming.close()
     this.#delivery.afterwards(() => this.#handler.end(end))
+  }
+}
+
+/** What this side lacks must not leave buffers open that nobody gets. */
+function attempt<T>(buffers: readonly DmaBuf[], read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    drop(buffers, '')
+    throw error
   }
 }
 

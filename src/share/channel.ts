@@ -6,9 +6,11 @@ import { checked, type DmaBufError, problem, systemError } from '../internal/err
 import { limits } from '../internal/limits.ts'
 import { abortSignal, integer, oneOf, options, shown } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
+import type { SyncFile } from '../sync/sync-file.ts'
 import type { Credentials } from '../transport/credentials.ts'
 import type { JsonLike } from '../transport/message-json.ts'
 import { ChannelLink, type LinkEnd, type Received } from './channel-link.ts'
+import { noFences, outgoingFences } from './fence-list.ts'
 import type { Trust } from './incoming-handles.ts'
 import { inheritedDescriptor } from './inherited.ts'
 
@@ -25,6 +27,11 @@ export interface SignalOptions {
   readonly signal?: AbortSignal
 }
 
+export interface SendOptions extends SignalOptions {
+  /** Sync files to send along: borrowed, close them whenever you like. */
+  readonly fences?: readonly SyncFile[]
+}
+
 /** Why a channel is closed. */
 export interface ChannelClosed {
   readonly reason: 'closed' | 'closed-by-peer' | 'peer-died' | 'error'
@@ -34,8 +41,10 @@ export interface ChannelClosed {
 
 const channelOptions = ['trust'] as const
 const signalOptions = ['signal'] as const
+const sendOptions = ['signal', 'fences'] as const
 
 const none: readonly DmaBuf[] = []
+const noOptions: SendOptions = Object.freeze({})
 const noCores: readonly BufferCore[] = []
 const done = Promise.resolve()
 const asItIs = (received: Received) => received
@@ -136,14 +145,16 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
    * The buffers are borrowed: close them whenever you like, even at once; what is under way keeps them. Errors:
    * `EPIPE` closed, `EMSGSIZE`, `EINVAL` for what is not JSON, `ENOBUFS` when too many sends wait.
    */
-  send(message: JsonLike, buffers: readonly DmaBuf[] = none, sendOpts?: SignalOptions): Promise<void> {
+  send(message: JsonLike, buffers: readonly DmaBuf[] = none, sendOpts?: SendOptions): Promise<void> {
     // Not an async function: most sends are done at once, and one promise serves them all.
     try {
-      const signal = signalOf('send', sendOpts)
+      const opts = sendOpts === undefined ? noOptions : options('send', sendOpts, sendOptions)
+      const signal = abortSignal('signal', opts.signal)
+      const fences = opts.fences === undefined ? noFences : outgoingFences(opts.fences)
       throwIfAborted(signal, 'send')
       if (this.#end !== undefined || this.#closing !== undefined) throw this.#closedError()
       const cores = buffers === none ? noCores : coresOf(buffers)
-      const sent = this.#link.send(message, cores, signal)
+      const sent = this.#link.send(message, cores, signal, fences)
       if (diagnostics.messageSent.hasSubscribers) {
         diagnostics.messageSent.publish({ peer: this.peer, buffers: cores.map((core) => core.id) })
       }
@@ -252,7 +263,7 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
   /** Returns whether more may be read ahead. */
   #deliver(received: Received): boolean {
     if (this.#end !== undefined) {
-      for (const buffer of received.buffers) buffer.close()
+      dropReceived(received)
       return false
     }
     const waiter = this.#waiters.shift()
@@ -269,13 +280,18 @@ export class Channel implements AsyncIterable<Received>, AsyncDisposable, Dispos
   }
 
   #drop(): void {
-    for (const { buffers } of this.#queue.splice(0)) for (const buffer of buffers) buffer.close()
+    for (const received of this.#queue.splice(0)) dropReceived(received)
   }
 
   #closedError(): DmaBufError {
     if (this.#end?.error !== undefined) return this.#end.error
     return problem('closedChannel', { reason: this.#end?.reason ?? 'closed' })
   }
+}
+
+function dropReceived({ buffers, fences }: Received): void {
+  for (const buffer of buffers) buffer.close()
+  for (const fence of fences) fence.close()
 }
 
 /** The end of a pair that is given away: to a child (`stdio: [..., end.fd]`), or opened in this process. */

@@ -103,7 +103,7 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 /** UTF-8 padded with NUL; the last byte is always NUL. */
-function setText(view: DataView, at: number, room: number, value: string): void {
+export function setText(view: DataView, at: number, room: number, value: string): void {
   if (value === '') {
     for (let word = 0; word < room; word += 4) view.setUint32(at + word, 0, true)
     return
@@ -113,7 +113,7 @@ function setText(view: DataView, at: number, room: number, value: string): void 
   encoder.encodeInto(value, bytes.subarray(0, room - 1))
 }
 
-function getText(view: DataView, at: number, room: number): string {
+export function getText(view: DataView, at: number, room: number): string {
   if (view.getUint8(at) === 0) return ''
   const bytes = new Uint8Array(view.buffer, view.byteOffset + at, room)
   const end = bytes.indexOf(0)

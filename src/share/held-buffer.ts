@@ -10,8 +10,10 @@ import { park, unpark } from './parking.ts'
 import { PlacedHolder, type PlacedOwner } from './placed-holder.ts'
 import { readStorageBody } from './private-body.ts'
 import { PRIVATE_BYTES, type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
+import type { PrivateFreight } from './private-socket.ts'
 import { admitPlaced } from './received-storage.ts'
 import type { BufferName } from './remote-exporter.ts'
+import { type FenceOwner, RemoteFences } from './remote-fences.ts'
 import { type HostOwner, RemoteHost } from './remote-host.ts'
 import type { Request } from './remote-requests.ts'
 import type { RemoteState } from './remote-state.ts'
@@ -26,7 +28,7 @@ export function heldBuffer(core: BufferCore): HeldBuffer | undefined {
 }
 
 /** The holder's side of a buffer: its leash, its slot, its registration. */
-export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwner {
+export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwner, FenceOwner {
   readonly core: BufferCore
   readonly state: RemoteState
   readonly record: number
@@ -62,6 +64,7 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
     core.coherence = coherenceFor(core, coherencyOf(this.words[this.base + StateRecord.flags] ?? 0))
     core.forgetInterrupted()
     core.host = new RemoteHost(this)
+    core.fences = new RemoteFences(this)
     this.placed = generation === 0 ? new PlacedHolder(this) : undefined
     core.entry = this.placed
     core.onUnused = () => this.#unused()
@@ -126,6 +129,10 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
 
   get exporterAlive(): boolean {
     return this.state.exporter.alive
+  }
+
+  askDoor(): Promise<void> {
+    return this.state.exporter.askDoor()
   }
 
   get cut(): boolean {
@@ -222,13 +229,13 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
   }
 
   tell(message: PrivateInit, body?: Uint8Array): void {
-    this.state.exporter.tell(this, message, body)
+    this.state.exporter.tell(this, message, body === undefined ? {} : { body })
   }
 
-  ask(message: PrivateInit, request: Request, body?: Uint8Array): number {
+  ask(message: PrivateInit, request: Request, freight?: PrivateFreight): number {
     // The exporter listens to those who have proven that they hold the buffer.
     this.register()
-    return this.state.exporter.ask(this, message, request, body)
+    return this.state.exporter.ask(this, message, request, freight)
   }
 
   async request(message: PrivateInit, body?: Uint8Array): Promise<void> {
@@ -238,7 +245,7 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
         resolve()
         return 'last' as const
       }
-      this.ask(message, { name: this.core.name, answer, fail: reject }, body)
+      this.ask(message, { name: this.core.name, answer, fail: reject }, body === undefined ? {} : { body })
     })
   }
 

@@ -5,8 +5,9 @@ import { errno } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { admitLeash } from '../memory/gate.ts'
 import { addon } from '../native/load.ts'
+import { hangups } from '../sync/hangup-watch.ts'
 import { type Credentials, socketCredentials } from '../transport/credentials.ts'
-import { hangups } from './hangup-watch.ts'
+import { fenceFrom } from './fence-message.ts'
 import { HolderRequests } from './holder-requests.ts'
 import { type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
 import { type PrivateFreight, PrivateSocket } from './private-socket.ts'
@@ -36,11 +37,12 @@ export class HolderConnection implements RegisteredHolder {
   constructor(fd: number, owner: HolderOwner) {
     this.#owner = owner
     this.credentials = socketCredentials(fd)
-    this.#requests = new HolderRequests(this.credentials.pid, (message, body) =>
-      this.send(message, body === undefined ? {} : { body }),
+    this.#requests = new HolderRequests(this.credentials.pid, (message, freight) =>
+      this.send(message, freight),
     )
     this.#socket = new PrivateSocket(fd, {
-      message: (message, passed) => this.#message(message, passed),
+      message: (message, passed, second) => this.#message(message, passed, second),
+      failing: () => this.#evict(),
       end: (error) => this.#end(error),
     })
     // A fork can keep the socket open after its owner died, a worker can end without its process: either tells.
@@ -84,6 +86,7 @@ export class HolderConnection implements RegisteredHolder {
   }
 
   fail(reason: string): void {
+    this.#evict()
     this.#end(reason)
   }
 
@@ -91,14 +94,16 @@ export class HolderConnection implements RegisteredHolder {
     this.#end(undefined)
   }
 
-  #message(message: PrivateMessage, fd: number): string | undefined {
+  #message(message: PrivateMessage, fd: number, second: number): string | undefined {
     if (message.type === PrivateType.page) return this.#addPage(fd)
     if (this.#deadline !== undefined) {
       if (fd >= 0) addon().closeLater([fd])
       return 'its first message is no page'
     }
     if (message.type === PrivateType.register) return this.#register(message, fd)
-    if (fd >= 0) {
+    const imported = message.type === PrivateType.importFence ? fenceFrom(fd, second) : undefined
+    if (typeof imported === 'string') return imported
+    if (fd >= 0 && imported === undefined) {
       addon().closeLater([fd])
       return `a descriptor with a private message of type ${message.type}`
     }
@@ -116,7 +121,7 @@ export class HolderConnection implements RegisteredHolder {
         if (registration?.serial === message.serial) published?.audience.taken(registration)
         return undefined
       default:
-        return this.#requests.message(message, registration === undefined ? undefined : published)
+        return this.#requests.message(message, registration === undefined ? undefined : published, imported)
     }
   }
 
@@ -170,15 +175,16 @@ export class HolderConnection implements RegisteredHolder {
     this.#requests.drop(published)
   }
 
+  /** Else a holder would take the hang-up for the death of its exporter, and go on inside storage that moves. */
+  #evict(): void {
+    for (const [{ name, movable }, { serial }] of this.#registered) {
+      if (movable) this.send({ type: PrivateType.evicted, serial, ...name })
+    }
+  }
+
   #end(error: DmaBufError | string | undefined): void {
     if (this.#gone) return
     this.#gone = true
-    // Else a holder would take the hang-up for the death of its exporter, and go on inside storage that moves.
-    if (error !== undefined && !this.#socket.ended) {
-      for (const [{ name, movable }, { serial }] of this.#registered) {
-        if (movable) this.send({ type: PrivateType.evicted, serial, ...name })
-      }
-    }
     this.#socket.close()
     clearTimeout(this.#deadline)
     this.#deadline = undefined

@@ -1,6 +1,6 @@
 import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS } from '../dmabuf/words.ts'
+import { createSegment, type OwnSegment } from '../memory/segment.ts'
 import { addon } from '../native/load.ts'
-import { createSegment, type OwnSegment } from './segment.ts'
 
 /** A slot of a holder page: where this environment counts its brackets on one buffer. */
 export interface HolderSlot {

@@ -1,11 +1,17 @@
+import type { Access } from '../dmabuf/access.ts'
 import { hostOf } from '../dmabuf/attachment.ts'
 import type { HostAttachment, HostMapping } from '../dmabuf/attachment-host.ts'
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import { checkRoom } from '../dmabuf/fences.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import type { Fence } from '../sync/fence.ts'
+import { leavesOf } from '../sync/merge.ts'
 import { deviceFrom } from './device-text.ts'
+import { accessOf, fenceFreight } from './fence-message.ts'
 import { errorText, readDirection, segmentsBody } from './private-body.ts'
 import { PRIVATE_BYTES, type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
+import type { PrivateFreight } from './private-socket.ts'
 import type { Published } from './published.ts'
 import { rx, rxText } from './scratch-views.ts'
 
@@ -14,7 +20,7 @@ interface Served {
   readonly host: HostAttachment
 }
 
-type Send = (message: PrivateInit, body?: Uint8Array) => void
+type Send = (message: PrivateInit, freight?: PrivateFreight) => void
 
 const encoder = new TextEncoder()
 
@@ -36,8 +42,15 @@ export class HolderRequests {
     this.#send = send
   }
 
-  /** `published` is the buffer that the message names, if this holder is registered for it. Returns what is wrong. */
-  message(message: PrivateMessage, published: Published | undefined): string | undefined {
+  /**
+   * `published` is the buffer that the message names, if this holder is registered for it; `fence` came along. Returns what is
+   * wrong.
+   */
+  message(
+    message: PrivateMessage,
+    published: Published | undefined,
+    fence: Fence | undefined,
+  ): string | undefined {
     const { type, serial, argument: id } = message
     switch (type) {
       case PrivateType.want:
@@ -46,6 +59,14 @@ export class HolderRequests {
         return this.#attach(message, published)
       case PrivateType.map:
         return this.#map(message)
+      case PrivateType.exportFences:
+      case PrivateType.importFence: {
+        const access = accessOf(id)
+        if (access === undefined) return 'an access that is none'
+        return this.#serve(serial, published, (core) =>
+          fence === undefined ? this.#exportFences(core, access, serial) : addFence(core, fence, access),
+        )
+      }
       case PrivateType.pin:
         if (id === 0) return this.#serve(serial, published, () => fix(published))
         return this.#serve(serial, this.#attachments.get(id)?.published, () => this.#served(id).host.pin())
@@ -112,6 +133,14 @@ export class HolderRequests {
     })
   }
 
+  async #exportFences(core: BufferCore, access: Access, serial: number): Promise<void> {
+    const fence = await core.fenceHost().exportFence(access, undefined)
+    for (const leaf of leavesOf(fence)) {
+      if (!leaf.isSignalled && !this.#closed)
+        this.#send({ type: PrivateType.fence, serial }, fenceFreight(leaf))
+    }
+  }
+
   #detach(id: number): void {
     const served = this.#attachments.get(id)
     this.#attachments.delete(id)
@@ -169,13 +198,18 @@ export class HolderRequests {
   }
 
   #tell(message: PrivateInit, body?: Uint8Array): void {
-    if (!this.#closed) this.#send(message, body)
+    if (!this.#closed) this.#send(message, body === undefined ? {} : { body })
   }
 }
 
 /** Storage for a buffer that has none, as a CPU access of its exporter would have it. */
 async function allocate(core: BufferCore, signal: AbortSignal): Promise<void> {
   if (core.generation === 0) await core.entry?.passable(signal)
+}
+
+async function addFence(core: BufferCore, fence: Fence, access: Access): Promise<void> {
+  checkRoom(core)
+  await core.fenceHost().importFence(fence, access)
 }
 
 async function fix(published: Published | undefined): Promise<void> {

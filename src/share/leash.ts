@@ -1,6 +1,6 @@
 import { errno, systemError } from '../internal/errors.ts'
 import { addon } from '../native/load.ts'
-import { hangups } from './hangup-watch.ts'
+import { hangups } from '../sync/hangup-watch.ts'
 
 const O_WRONLY = 1
 const O_NONBLOCK = 0o4000

@@ -3,6 +3,7 @@ import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { decodeMessage, encodeMessage, type JsonLike } from '../transport/message-json.ts'
 import {
+  FENCE_BYTES,
   HANDLE_BYTES,
   HEADER_BYTES,
   type Header,
@@ -25,14 +26,14 @@ export interface WrittenBody {
   readonly flags: number
 }
 
-/** Writes JSON and binary parts of a message with so many handles into the packet being made. */
-export function writeBody(message: JsonLike, handles: number): WrittenBody {
+/** Writes JSON and binary parts of a message with so many handles and fences into the packet being made. */
+export function writeBody(message: JsonLike, handles: number, fences: number): WrittenBody {
   const { json, parts, encoded } = encodeMessage(message)
   if (parts.length > limits.maxPartsPerMessage) {
     const why = `it has ${parts.length} binary parts, and the limit is ${limits.maxPartsPerMessage}`
     throw problem('message', { why })
   }
-  const lengths = HEADER_BYTES + handles * HANDLE_BYTES
+  const lengths = HEADER_BYTES + handles * HANDLE_BYTES + fences * FENCE_BYTES
   let at = lengths + parts.length * 4
   let partBytes = 0
   for (const part of parts) partBytes += part.length

@@ -4,8 +4,16 @@ import { errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import type { JsonLike } from '../transport/message-json.ts'
-import { EXPORTER_DOOR, HANDLE_BYTES, HEADER_BYTES, PacketType, writeHeader } from '../transport/packet.ts'
+import {
+  EXPORTER_DOOR,
+  FENCE_BYTES,
+  HANDLE_BYTES,
+  HEADER_BYTES,
+  PacketType,
+  writeHeader,
+} from '../transport/packet.ts'
 import { type PacketSocket, sendError } from '../transport/packet-socket.ts'
+import { noFences, type OutgoingFence, writeFence } from './fence-list.ts'
 import { heldBuffer } from './held-buffer.ts'
 import { writeBody } from './message-body.ts'
 import { type Introduction, type OutgoingDescriptors, OutgoingHandles } from './outgoing-handles.ts'
@@ -55,23 +63,26 @@ export class MessageSender {
     message: JsonLike,
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
+    fences: readonly OutgoingFence[] = noFences,
   ): Promise<void> | undefined {
     const unfixed = cores.length === 0 ? noCores : cores.filter(isPlaced)
     // Only a full peer can have a placed buffer, and until its hello nobody is one.
     if (unfixed.length > 0 && this.#full !== true) {
       const fix = () => Promise.all(unfixed.map((core) => core.fix()))
-      return this.#sendLater(message, cores, signal, this.#full === undefined ? undefined : fix)
+      return this.#sendLater(message, cores, signal, fences, this.#full === undefined ? undefined : fix)
     }
     for (const core of unfixed) settle(core)
     // Two for each buffer and, the first time, two for its exporter.
-    const needed = this.#full === false || cores.length === 0 ? 0 : this.#descriptorsFor(cores)
+    const needed =
+      this.#full === false || cores.length + fences.length === 0 ? 0 : this.#descriptorsFor(cores, fences)
     if (this.#stalled.length > 0 || (needed > 0 && this.#inFlight + needed > limits.maxDescriptorsInFlight)) {
-      return this.#sendLater(message, cores, signal)
+      return this.#sendLater(message, cores, signal, fences)
     }
     if (needed > 0) for (const core of cores) this.#introduce(core)
-    const descriptors: OutgoingDescriptors = cores.length === 0 ? noDescriptors : { count: 0, owned: [] }
+    const descriptors: OutgoingDescriptors =
+      cores.length + fences.length === 0 ? noDescriptors : { count: 0, owned: [] }
     try {
-      const length = this.#write(message, cores, descriptors)
+      const length = this.#write(message, cores, fences, descriptors)
       const result = this.#socket.trySend(length, descriptors.count)
       if (result !== 0 && result !== -errno.EAGAIN) throw sendError(result)
       const sent = result === 0 ? undefined : this.#queued(length, descriptors, cores, signal)
@@ -102,6 +113,7 @@ export class MessageSender {
     message: JsonLike,
     cores: readonly BufferCore[],
     signal: AbortSignal | undefined,
+    fences: readonly OutgoingFence[],
     first?: () => Promise<unknown>,
   ): Promise<void> {
     if (this.#stalled.length >= limits.maxQueuedSends)
@@ -136,7 +148,7 @@ export class MessageSender {
           if (refused !== undefined) throw refused.error
           if (this.#closed)
             throw problem('closedChannel', { reason: 'it was closed before the message left' })
-          const sent = this.send(message, cores, signal)
+          const sent = this.send(message, cores, signal, fences)
           if (sent === undefined) resolve()
           else sent.then(resolve, reject)
         } catch (error) {
@@ -180,8 +192,8 @@ export class MessageSender {
     })
   }
 
-  #descriptorsFor(cores: readonly BufferCore[]): number {
-    let count = 0
+  #descriptorsFor(cores: readonly BufferCore[], fences: readonly OutgoingFence[]): number {
+    let count = 2 * fences.length
     for (const core of cores) if (!this.outgoing.isKept(core)) count += 4
     return count
   }
@@ -207,11 +219,21 @@ export class MessageSender {
     }
   }
 
-  #write(message: JsonLike, cores: readonly BufferCore[], descriptors: OutgoingDescriptors): number {
-    const { length, jsonBytes, parts, flags } = writeBody(message, cores.length)
+  #write(
+    message: JsonLike,
+    cores: readonly BufferCore[],
+    fences: readonly OutgoingFence[],
+    descriptors: OutgoingDescriptors,
+  ): number {
+    const { length, jsonBytes, parts, flags } = writeBody(message, cores.length, fences.length)
     const view = tx()
     for (let index = 0; index < cores.length; index++) {
       this.outgoing.write(view, HEADER_BYTES + index * HANDLE_BYTES, cores[index] as BufferCore, descriptors)
+    }
+    let at = HEADER_BYTES + cores.length * HANDLE_BYTES
+    for (const fence of fences) {
+      writeFence(view, at, fence, descriptors)
+      at += FENCE_BYTES
     }
     writeHeader(view, {
       type: PacketType.message,
@@ -220,6 +242,7 @@ export class MessageSender {
       handles: cores.length,
       parts,
       descriptors: descriptors.count,
+      fences: fences.length,
     })
     return length
   }

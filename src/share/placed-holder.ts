@@ -74,7 +74,9 @@ export class PlacedHolder implements Entry {
     // B3. A hang-up stands in the socket behind all that the exporter has sent, and ends its move.
     if (this.#moving) this.#owner.readNow(() => false)
     this.#check()
-    return !this.#moving && this.#enter()
+    const entered = !this.#moving && this.#enter()
+    this.#check()
+    return entered
   }
 
   lowered(): void {
@@ -219,8 +221,10 @@ export class PlacedHolder implements Entry {
   #enter(): boolean {
     const present = this.#present
     if (present === this.#owner.generation && present !== 0) return true
-    // Sent before its generation was written, so that it is in the socket at the latest.
-    if (present !== 0 && !this.#sent.has(present)) this.#owner.readNow(() => this.#sent.has(present))
+    // Sent before its generation was written, so that it is in the socket at the latest; as is, behind it, that the
+    // exporter has gone on without this holder.
+    if (present !== 0) this.#owner.readNow(() => false)
+    if (this.lost !== undefined) return false
     const storage = this.#sent.get(present) ?? this.#inheritance(present)
     if (storage === undefined) {
       // What a hostile exporter has torn down in between shows at the next look.

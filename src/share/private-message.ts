@@ -1,4 +1,5 @@
 import { limits } from '../internal/limits.ts'
+import { FENCE_BYTES } from '../transport/packet.ts'
 
 /**
  * Messages on the private connection of one holder and one exporter; docs/protocol.md has them byte by byte. A header of
@@ -33,6 +34,10 @@ export const PrivateType = {
   detach: 12,
   /** Holder: the map with this serial is not wanted any more. */
   cancel: 13,
+  /** Holder: the fences that an access (`argument`: 1 read, 2 write, 3 both) waits for. */
+  exportFences: 14,
+  /** Holder: add this fence of an access (`argument`); its page and its end come along while it is pending. */
+  importFence: 15,
   /** Exporter: your first page is accepted. */
   welcome: 16,
   /** Exporter: the buffer is revoked. */
@@ -53,11 +58,15 @@ export const PrivateType = {
   segments: 24,
   /** Exporter: the buffer of attachment `argument` has moved. */
   moved: 25,
+  /** Exporter: one of the fences that you asked for (its descriptors come along). */
+  fence: 26,
 } as const
 
 /** A header alone; a packet of this type may have so many bytes behind it. */
 const bodies = new Map<number, readonly [least: number, most: number]>([
   [PrivateType.attach, [2, limits.maxPrivateTextBytes]],
+  [PrivateType.importFence, [FENCE_BYTES, FENCE_BYTES]],
+  [PrivateType.fence, [FENCE_BYTES, FENCE_BYTES]],
   [PrivateType.map, [4, 4]],
   [PrivateType.unmap, [4, 4]],
   [PrivateType.error, [0, limits.maxPrivateTextBytes]],

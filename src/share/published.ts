@@ -32,6 +32,9 @@ export class Published implements SharedState, AudienceOwner {
     this.name = { segment: state.number, record: this.record, idLow: this.idLow, idHigh: this.idHigh }
     this.audience = new Audience(this)
     if (core.entry !== undefined) this.setFlag(RecordFlag.placed)
+    // Set before anybody can ask for it; what changes from here on goes by `shared`.
+    core.shared = this
+    core.showFences()
   }
 
   get idLow(): number {

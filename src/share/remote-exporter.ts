@@ -2,10 +2,11 @@ import type { DmaBufError } from '../internal/errors.ts'
 import { errno, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
+import { fenceFrom } from './fence-message.ts'
 import { HolderPages, type HolderSlot } from './holder-pages.ts'
 import { errorFrom } from './private-body.ts'
 import { PRIVATE_BYTES, type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
-import { PrivateSocket } from './private-socket.ts'
+import { type PrivateFreight, PrivateSocket } from './private-socket.ts'
 import { RemoteRequests, type Request } from './remote-requests.ts'
 import { rxText } from './scratch-views.ts'
 
@@ -113,20 +114,20 @@ export class RemoteExporter {
   }
 
   /** Sends a message that names a buffer and needs no answer. */
-  tell(name: BufferName, message: PrivateInit, body?: Uint8Array): void {
+  tell(name: BufferName, message: PrivateInit, freight: PrivateFreight = {}): void {
     const send = () => {
-      if (this.#socket?.ended === false)
-        this.#socket.send({ ...message, ...namePart(name) }, body === undefined ? {} : { body })
+      if (this.#socket?.ended === false) this.#socket.send({ ...message, ...namePart(name) }, freight)
+      else freight.sent?.()
     }
     if (this.#reach === 'knocking') this.#early.push(send)
     else send()
   }
 
   /** Sends a request; the serial by which it can be cancelled. Throws `ENODEV` when there is nobody to ask. */
-  ask(name: BufferName, message: PrivateInit, request: Request, body?: Uint8Array): number {
+  ask(name: BufferName, message: PrivateInit, request: Request, freight?: PrivateFreight): number {
     if (this.#reach === 'dead' || this.#reach === 'cut') throw problem('exporterGone', { name: request.name })
     const serial = this.#requests.add(request)
-    this.tell(name, { ...message, serial }, body)
+    this.tell(name, { ...message, serial }, freight)
     return serial
   }
 
@@ -173,7 +174,7 @@ export class RemoteExporter {
 
   #connected(fd: number): void {
     this.#socket = new PrivateSocket(fd, {
-      message: (message, passed) => this.#message(message, passed),
+      message: (message, passed, second) => this.#message(message, passed, second),
       end: (error) => this.#hungUp(error),
     })
     this.#reach = 'open'
@@ -198,6 +199,12 @@ export class RemoteExporter {
 
   async #knockAgain(): Promise<void> {
     this.#ended('cut')
+    await this.askDoor()
+  }
+
+  /** Finds out whether an exporter that is out of reach is dead: nobody answers its door then. */
+  async askDoor(): Promise<void> {
+    if (this.#reach !== 'cut' || this.door < 0) return
     const fd = await addon().connectDoor(this.door, limits.doorTimeout)
     if (fd >= 0) addon().close(fd)
     if (this.#users > 0 && fd === -errno.ECONNREFUSED) this.#ended('dead')
@@ -210,7 +217,11 @@ export class RemoteExporter {
     this.#handler.ended()
   }
 
-  #message(message: PrivateMessage, fd: number): string | undefined {
+  #message(message: PrivateMessage, fd: number, second: number): string | undefined {
+    if (message.type === PrivateType.fence) {
+      const fence = fenceFrom(fd, second)
+      return typeof fence === 'string' ? fence : this.#requests.fence(message.serial, fence)
+    }
     if (fd >= 0 && message.type !== PrivateType.storage) {
       addon().closeLater([fd])
       return 'an exporter sent a descriptor that nobody asked for'

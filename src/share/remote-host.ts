@@ -11,6 +11,7 @@ import { type DmaBufError, problem } from '../internal/errors.ts'
 import { deviceText } from './device-text.ts'
 import { directionBody, readSegments } from './private-body.ts'
 import { PRIVATE_BYTES, type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
+import type { PrivateFreight } from './private-socket.ts'
 import type { Request } from './remote-requests.ts'
 import { rx } from './scratch-views.ts'
 import { SegmentCollector } from './segment-collector.ts'
@@ -23,7 +24,7 @@ export interface HostOwner {
   /** Asks for something that is simply done, or refused. */
   request(message: PrivateInit, body?: Uint8Array): Promise<void>
   /** Asks for something whose answer is looked at; the serial by which it can be cancelled. */
-  ask(message: PrivateInit, request: Request, body?: Uint8Array): number
+  ask(message: PrivateInit, request: Request, freight?: PrivateFreight): number
   /** Needs no answer. */
   tell(message: PrivateInit, body?: Uint8Array): void
   /** A number for an attachment, whose device wants to be told of moves. */
@@ -75,7 +76,7 @@ class RemoteAttachment implements HostAttachment {
     const mapping = await abortable<HostMapping>(signal, 'map', (resolve, reject) => {
       const request = new MapRequest(this.#owner.core, resolve, reject, () => this.unmap(direction))
       const message = { type: PrivateType.map, argument: this.#id }
-      const serial = this.#owner.ask(message, request, directionBody(direction))
+      const serial = this.#owner.ask(message, request, { body: directionBody(direction) })
       return () => {
         request.withdraw()
         this.#owner.tell({ type: PrivateType.cancel, serial })

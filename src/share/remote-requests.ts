@@ -1,6 +1,7 @@
 import type { DmaBufError } from '../internal/errors.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import type { Fence } from '../sync/fence.ts'
 import type { PrivateMessage } from './private-message.ts'
 
 /** One request that the exporter has not answered. */
@@ -9,6 +10,8 @@ export interface Request {
   readonly name: string
   /** An answer, other than an error, that may be one part of several: whether it was the last, or what is wrong with it. */
   answer(message: PrivateMessage): 'more' | 'last' | { readonly wrong: string }
+  /** One of the fences that were asked for. */
+  fence?(fence: Fence): void
   /** The exporter refuses, or is gone. */
   fail(error: DmaBufError): void
 }
@@ -49,6 +52,14 @@ export class RemoteRequests {
     if (result === 'last') this.#remove(message.serial)
     // With what is wrong the connection ends, and the request with it.
     return typeof result === 'string' ? undefined : result.wrong
+  }
+
+  /** A fence for a request. Returns what is wrong. */
+  fence(serial: number, fence: Fence): string | undefined {
+    const request = this.#pending.get(serial)
+    if (request?.fence === undefined) return 'a fence that was not asked for'
+    request.fence(fence)
+    return undefined
   }
 
   /** An error for a request; `undefined`: its text is none. Returns what is wrong with it. */

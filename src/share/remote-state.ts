@@ -8,10 +8,10 @@ import {
   StateHeader,
 } from '../dmabuf/words.ts'
 import { type FileIdentity, inspectDoor, sameFile } from '../memory/facts.ts'
+import { mapSegment } from '../memory/segment.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { RemoteExporter } from './remote-exporter.ts'
-import { mapSegment } from './segment.ts'
 
 /** Another environment's state segment, mapped here for reading. */
 export class RemoteState {

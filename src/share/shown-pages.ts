@@ -1,9 +1,9 @@
 import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
 import { admitSegment } from '../memory/gate.ts'
+import { mapSegment } from '../memory/segment.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
-import { mapSegment } from './segment.ts'
 
 interface ShownPage {
   readonly words: Uint32Array

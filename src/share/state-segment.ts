@@ -12,8 +12,8 @@ import {
   StateRecord,
 } from '../dmabuf/words.ts'
 import { type FileIdentity, inspect } from '../memory/facts.ts'
+import { createSegment, type OwnSegment } from '../memory/segment.ts'
 import { addon } from '../native/load.ts'
-import { createSegment, type OwnSegment } from './segment.ts'
 
 /** Ids are never used again in this exporter's life; 2^53 of them do not run out. */
 let lastId = 0

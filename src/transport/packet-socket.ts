@@ -25,6 +25,8 @@ export interface PacketHandler {
    * handler's to close. Returns false to stop reading until {@link PacketSocket.resume}.
    */
   packet(length: number, descriptors: number): boolean
+  /** The socket fails, for a reason of this side: what is sent now may still reach the peer. */
+  failing?(): void
   /** The peer is gone, or the socket failed. Comes once; nothing follows. */
   end(error: DmaBufError | undefined): void
 }
@@ -286,6 +288,7 @@ export class PacketSocket {
   /** False: nothing follows. */
   #end(error: DmaBufError | undefined): false {
     if (this.#ended) return false
+    if (error !== undefined) this.#handler.failing?.()
     this.close(error)
     this.#handler.end(error)
     return false

@@ -8,6 +8,7 @@ export const MAGIC = 0x4241_4d44
 export const VERSION = 1
 export const HEADER_BYTES = 32
 export const HANDLE_BYTES = 96
+export const FENCE_BYTES = 96
 
 /**
  * What a packet is. A plain peer needs `hello` and `message` only; it closes the descriptors of every other type and
@@ -48,6 +49,7 @@ export interface Header {
   readonly parts: number
   readonly descriptors: number
   readonly argument: number
+  readonly fences: number
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
@@ -60,6 +62,7 @@ export interface HeaderInit {
   readonly parts?: number
   readonly descriptors?: number
   readonly argument?: number
+  readonly fences?: number
 }
 
 export function writeHeader(view: DataView, init: HeaderInit): void {
@@ -72,7 +75,8 @@ export function writeHeader(view: DataView, init: HeaderInit): void {
   view.setUint16(14, init.parts ?? 0, true)
   view.setUint32(16, init.descriptors ?? 0, true)
   view.setUint32(20, init.argument ?? 0, true)
-  view.setUint32(24, 0, true)
+  view.setUint16(24, init.fences ?? 0, true)
+  view.setUint16(26, 0, true)
   view.setUint32(28, 0, true)
 }
 
@@ -86,6 +90,7 @@ const lastHeader: Mutable<Header> = {
   parts: 0,
   descriptors: 0,
   argument: 0,
+  fences: 0,
 }
 
 /**
@@ -104,11 +109,13 @@ export function readHeader(view: DataView, length: number): Header | string {
   lastHeader.parts = view.getUint16(14, true)
   lastHeader.descriptors = view.getUint32(16, true)
   lastHeader.argument = view.getUint32(20, true)
+  lastHeader.fences = view.getUint16(24, true)
   return lastHeader
 }
 
 /** Where the sections of a message lie. */
 export interface MessageLayout {
+  readonly fences: number
   readonly partLengths: number
   readonly json: number
   readonly parts: number
@@ -118,9 +125,11 @@ export interface MessageLayout {
 export function layoutOf(header: Header, length: number): MessageLayout | string {
   if (header.handles > limits.maxBuffersPerMessage) return `${header.handles} buffers in one message`
   if (header.parts > limits.maxPartsPerMessage) return `${header.parts} parts in one message`
-  const partLengths = HEADER_BYTES + header.handles * HANDLE_BYTES
+  if (header.fences > limits.maxFencesPerMessage) return `${header.fences} fences in one message`
+  const fences = HEADER_BYTES + header.handles * HANDLE_BYTES
+  const partLengths = fences + header.fences * FENCE_BYTES
   const json = partLengths + header.parts * 4
   const parts = json + header.jsonBytes
   if (parts > length) return `a message of ${length} bytes announces ${parts}`
-  return { partLengths, json, parts }
+  return { fences, partLengths, json, parts }
 }

@@ -2,7 +2,6 @@ import type { Holder } from './holder.ts'
 import { LOST_STORE, REUSED_NUMBER } from './kinds.ts'
 import { clear } from './machine.ts'
 import {
-  DONE,
   EVICTED,
   GO,
   LOWERED,
@@ -32,7 +31,7 @@ const told = 2
 const beforeCommit: readonly Step[] = ['M4', 'asleep', 'M5', 'EVICTED', 'M6', 'aborts']
 
 /** What the exporter knows of one holder. */
-const knows = ['registered', 'owesAnswer', 'owesDone', 'evicts'] as const
+const knows = ['registered', 'owesAnswer', 'evicts'] as const
 
 /** The exporter: docs/protocol.md, "Move", step by step. */
 export class Exporter extends Party<Step> {
@@ -147,7 +146,7 @@ export class Exporter extends Party<Step> {
       this.#dropTold()
       this.goto('GO')
     },
-    /** Also the end of a move that was aborted. */
+    /** Also the end of a move that was aborted, and of the first allocation. */
     GO: () => {
       this.#of.forEach(({ registered }, h) => {
         if (registered === 1) this.#send(h, message(GO, this.#r.generation))
@@ -166,7 +165,9 @@ export class Exporter extends Party<Step> {
       this.#of.forEach(({ registered }, h) => {
         if (registered === 1) this.#holders[h]!.serve()
       })
-      this.#rest()
+      // Who read the storage before its generation was written has found nothing, and waits.
+      if (this.shared.omits('the first storage is not followed by GO')) this.#rest()
+      else this.#goto('GO')
     },
     aborts: () => {
       this.processor.storeFenced(this.shared.moving, 0)
@@ -329,12 +330,7 @@ export class Exporter extends Party<Step> {
       const hasty = this.shared.omits('a registration is answered in the middle of a move')
       if (this.at === 'M1' || hasty) this.#register(h)
       else of.owesAnswer = 1
-    } else if (word === WANT) {
-      of.owesDone = 1
-      if (this.at !== 'M1') return
-      if (this.#r.generation === 0) this.goto('first STORAGE')
-      else this.#rest()
-    }
+    } else if (word === WANT && this.#r.generation === 0) this.goto('first STORAGE')
   }
 
   #drop(h: number): void {
@@ -384,9 +380,7 @@ export class Exporter extends Party<Step> {
     this.#forget()
     this.#of.forEach((of, h) => {
       if (of.owesAnswer === 1) this.#register(h)
-      if (of.owesDone === 1) this.#send(h, message(DONE))
       of.owesAnswer = 0
-      of.owesDone = 0
     })
   }
 }

@@ -2,7 +2,6 @@ import { DEPRIVED, LOST_STORE, SILENT_EVICTION } from './kinds.ts'
 import { clear } from './machine.ts'
 import type { Action } from './scenario.ts'
 import {
-  DONE,
   EVICTED,
   type Link,
   LOWERED,
@@ -43,7 +42,7 @@ interface Other {
   readonly leftUnread: boolean
 }
 
-/** A holder: docs/protocol.md, "Bracket", step by step. */
+/** A holder: docs/protocol.md, "Placed buffers", step by step. */
 export class Holder extends Party<Step> {
   readonly name: string
   readonly #number: number
@@ -379,9 +378,7 @@ export class Holder extends Party<Step> {
     const { type, generation, storage } = parts(word)
     const { cells } = this.shared.machine
     if (type === EVICTED) this.#r.evicted = 1
-    if (type === DONE) this.#r.wanting = 0
-    if (type === DONE && this.shared.omits('the answer to a want wakes nobody')) return false
-    // GO, EVICTED and DONE wake whoever sleeps.
+    // GO and EVICTED wake whoever sleeps.
     if (type !== STORAGE) return true
     if (this.shared.omits('only the newest storage is kept')) {
       cells.fill(0, this.#received, this.#received + this.shared.most + 1)

@@ -8,7 +8,7 @@ import {
   STATE_SEGMENT_BYTES,
   StateRecord,
 } from '../../src/dmabuf/words.ts'
-import { createSegment, mapSegment } from '../../src/share/segment.ts'
+import { createSegment, mapSegment } from '../../src/memory/segment.ts'
 
 /**
  * One of two processes that meet again and again at the two words on which brackets and moves agree: the exporter's

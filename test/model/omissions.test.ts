@@ -22,7 +22,7 @@ const found: [Omission, kind: string, scenario: keyof typeof scenarios][] = [
   ['a begin that backs off does not tell', HANG, 'one reader'],
   ['a begin that backs off lets the event loop turn before it waits', HANG, 'one reader'],
   ['a holder without storage waits for GO', HANG, 'a holder that comes late'],
-  ['the answer to a want wakes nobody', HANG, 'storage on demand'],
+  ['the first storage is not followed by GO', HANG, 'storage on demand'],
   ['LOWERED is believed without another look', DURING_COPY, 'one reader'],
   ['a release does not wake the move', HANG, 'a holder that leaves'],
   ['the flag falls before the generation is published', DURING_COPY, 'one reader'],

@@ -61,7 +61,7 @@ export type Omission =
   | 'a begin that backs off does not tell'
   | 'a begin that backs off lets the event loop turn before it waits'
   | 'a holder without storage waits for GO'
-  | 'the answer to a want wakes nobody'
+  | 'the first storage is not followed by GO'
   | 'LOWERED is believed without another look'
   | 'a release does not wake the move'
   | 'the flag falls before the generation is published'

@@ -82,7 +82,7 @@ export const scenarios = {
     room: 2,
   },
   'an eviction, and deaths': {
-    holders: [holds('write', 'read'), holds('write')],
+    holders: [holds('write', 'read'), holds('read')],
     moves: 1,
     timeout: 'evict',
     mortal: [0, 'exporter'],

@@ -8,8 +8,6 @@ const QUEUE_ROOM = 10
 export const STORAGE = 1
 export const GO = 2
 export const EVICTED = 3
-/** What was asked for is done. */
-export const DONE = 4
 
 /** Holder to exporter. */
 export const LOWERED = 1

@@ -174,6 +174,19 @@ test('requests that are none are turned away', async () => {
   expect(info().attachedDevices).toEqual([])
 })
 
+test('a holder that is turned away hears that its buffer goes on without it', async () => {
+  for (const break_ of [
+    (holder: RawHolder) => holder.send({ type: 255 }),
+    (holder: RawHolder) => holder.sendBytes(new Uint8Array(200_000)),
+  ]) {
+    const { holder, close } = await registered()
+    break_(holder)
+    expect(await holder.readType(PrivateType.evicted)).toMatchObject({ ...taken.name, serial: 1 })
+    expect(await holder.read()).toBe('end')
+    await close()
+  }
+})
+
 test('whoever asks for what it has not gets an error, in words, and no more', async () => {
   const { holder, close } = await registered()
   const ask = async (message: PrivateInit, body?: Uint8Array) => {

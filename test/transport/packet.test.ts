@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { limits } from '../../src/internal/limits.ts'
 import {
+  FENCE_BYTES,
   HANDLE_BYTES,
   HEADER_BYTES,
   type HeaderInit,
@@ -23,6 +24,7 @@ const headers: fc.Arbitrary<Required<HeaderInit>> = fc.record({
   parts: u16,
   descriptors: u32,
   argument: u32,
+  fences: u16,
 })
 
 test('a header that is written is read back as it was', () => {
@@ -68,16 +70,22 @@ test('the layout of a message lies inside its packet and inside the limits, or i
         ...init,
         handles,
         parts,
+        fences: init.fences % 40,
         jsonBytes: init.jsonBytes % (2 * length + 1),
       }
       const layout = layoutOf(header, length)
       if (typeof layout === 'string') {
-        const needed = HEADER_BYTES + handles * HANDLE_BYTES + parts * 4 + header.jsonBytes
-        const beyond = handles > limits.maxBuffersPerMessage || parts > limits.maxPartsPerMessage
+        const records = handles * HANDLE_BYTES + header.fences * FENCE_BYTES
+        const needed = HEADER_BYTES + records + parts * 4 + header.jsonBytes
+        const beyond =
+          handles > limits.maxBuffersPerMessage ||
+          parts > limits.maxPartsPerMessage ||
+          header.fences > limits.maxFencesPerMessage
         expect(beyond || needed > length).toBe(true)
         return
       }
-      expect(layout.partLengths).toBe(HEADER_BYTES + handles * HANDLE_BYTES)
+      expect(layout.fences).toBe(HEADER_BYTES + handles * HANDLE_BYTES)
+      expect(layout.partLengths).toBe(layout.fences + header.fences * FENCE_BYTES)
       expect(layout.json - layout.partLengths).toBe(parts * 4)
       expect(layout.parts).toBe(layout.json + header.jsonBytes)
       expect(layout.parts).toBeLessThanOrEqual(length)

@@ -5,12 +5,13 @@ import { addon } from '../native/load.ts'
 
 /**
  * Waits for many descriptors to hang up (leashes, pidfds) with one descriptor on the event loop: a nested epoll
- * set, one-shot. It never keeps the process alive.
+ * set, one-shot. It does not keep the process alive, unless told so.
  */
 export class HangupWatch {
   #epoll = -1
   #poll: Poll | undefined
   #nextToken = 1
+  #held = false
   readonly #callbacks = new Map<number, () => void>()
   readonly #tokens = new Map<number, number>()
 
@@ -48,7 +49,18 @@ export class HangupWatch {
     this.#epoll = checked(native.epollCreate(), 'epoll_create1', 'watching descriptors')
     this.#poll = new native.Poll(this.#epoll, () => this.#take())
     this.#poll.start(READABLE)
-    this.#poll.unref()
+    this.#hold()
+  }
+
+  /** Whether the process stays alive as long as something is watched here. */
+  hold(held: boolean): void {
+    this.#held = held
+    this.#hold()
+  }
+
+  #hold(): void {
+    if (this.#held) this.#poll?.ref()
+    else this.#poll?.unref()
   }
 
   #take(): void {

@@ -1,7 +1,7 @@
 import { checked, systemError } from '../internal/errors.ts'
-import { READ_ONLY_SEALS, Seal } from '../memory/seals.ts'
 import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { READ_ONLY_SEALS, Seal } from './seals.ts'
 
 /** A page that this environment writes and others read: sealed against every other writer before it is sent. */
 export interface OwnSegment {

@@ -1,0 +1,155 @@
+import { errno } from '../internal/errors.ts'
+import { isLater } from './seqno.ts'
+
+/**
+ * Layout of a timeline page in 32-bit words; docs/protocol.md has the same in bytes. Only the signaller writes it. Words that
+ * both sides look at are accessed with `Atomics`.
+ */
+export const TIMELINE_MAGIC = 0x5442_4d44
+export const TIMELINE_PAGE_BYTES = 65_536
+export const TIMELINE_VERSION = 1
+const SLOT_WORDS = 32
+export const TIMELINE_SLOTS = 511
+/** Errors of one timeline that are remembered for those who look late. */
+const ERRORS = 12
+
+/** Words of the header. */
+export const TimelineHeader = {
+  magic: 0,
+  /** Version in the low half, slot size in bytes in the high half. */
+  version: 1,
+  slots: 2,
+  /** 1 when the environment that writes the page has ended: what is pending stays so. */
+  ended: 3,
+} as const
+
+/** Words of a slot. */
+const Slot = {
+  /** Reached so far; stored after everything else. */
+  seqno: 0,
+  contextLow: 1,
+  contextHigh: 2,
+  /** Errno (positive) of the fences behind `seqno`, once the timeline is closed; 0 before. */
+  closed: 3,
+  /** When `seqno` was reached. */
+  timestampLow: 4,
+  timestampHigh: 5,
+  /** How many errors there were; the last {@link ERRORS} follow, as sequence number and errno. */
+  errors: 6,
+  firstError: 8,
+} as const
+
+function baseOf(slot: number): number {
+  return (1 + slot) * SLOT_WORDS
+}
+
+export function writeTimelineHeader(words: Uint32Array): void {
+  words[TimelineHeader.version] = TIMELINE_VERSION | ((SLOT_WORDS * 4) << 16)
+  words[TimelineHeader.slots] = TIMELINE_SLOTS
+  words[TimelineHeader.magic] = TIMELINE_MAGIC
+}
+
+export function isTimelinePage(words: Uint32Array): boolean {
+  const { magic, version, slots } = TimelineHeader
+  return (
+    words[magic] === TIMELINE_MAGIC &&
+    words[version] === (TIMELINE_VERSION | ((SLOT_WORDS * 4) << 16)) &&
+    words[slots] === TIMELINE_SLOTS
+  )
+}
+
+/** Gives a slot to a timeline. */
+export function writeTimeline(
+  words: Uint32Array,
+  slot: number,
+  timeline: { contextLow: number; contextHigh: number; seqno: number },
+): void {
+  const base = baseOf(slot)
+  // Between the two, a reader of the timeline that had the slot before must not take it for its own.
+  Atomics.store(words, base + Slot.contextLow, 0)
+  Atomics.store(words, base + Slot.contextHigh, 0)
+  words.fill(0, base + Slot.closed, base + SLOT_WORDS)
+  Atomics.store(words, base + Slot.seqno, timeline.seqno)
+  Atomics.store(words, base + Slot.contextHigh, timeline.contextHigh)
+  Atomics.store(words, base + Slot.contextLow, timeline.contextLow)
+}
+
+/** The fence with this number fails; becomes true with the next {@link writeReached}. `error` is negative. */
+export function writeError(words: Uint32Array, slot: number, seqno: number, error: number): void {
+  const base = baseOf(slot)
+  const count = words[base + Slot.errors] ?? 0
+  const at = base + Slot.firstError + (count % ERRORS) * 2
+  // A reader that is in the middle of the entry finds no error in it, rather than the wrong one.
+  Atomics.store(words, at + 1, 0)
+  Atomics.store(words, at, seqno)
+  Atomics.store(words, at + 1, -error)
+  Atomics.store(words, base + Slot.errors, (count + 1) >>> 0)
+}
+
+export function writeReached(words: Uint32Array, slot: number, seqno: number, timestamp: bigint): void {
+  const base = baseOf(slot)
+  Atomics.store(words, base + Slot.timestampLow, Number(timestamp & 0xffff_ffffn))
+  Atomics.store(words, base + Slot.timestampHigh, Number(timestamp >> 32n))
+  Atomics.store(words, base + Slot.seqno, seqno)
+}
+
+/** Fences behind what was reached fail with this error, for good. */
+export function writeClosed(words: Uint32Array, slot: number, error: number): void {
+  Atomics.store(words, baseOf(slot) + Slot.closed, -error)
+}
+
+/** What a page says of a fence that has signalled; the time only where it is known. */
+export interface Reached {
+  readonly error: number | undefined
+  readonly timestamp: bigint | undefined
+}
+
+export interface FencePlace {
+  readonly slot: number
+  readonly contextLow: number
+  readonly contextHigh: number
+  readonly seqno: number
+}
+
+/** `undefined`: pending. Every word is read once, and believed only as far as this fence goes. */
+export function readFence(
+  words: Uint32Array,
+  { slot, contextLow, contextHigh, seqno }: FencePlace,
+): Reached | undefined {
+  const base = baseOf(slot)
+  const reached = Atomics.load(words, base + Slot.seqno)
+  const closed = Atomics.load(words, base + Slot.closed)
+  let found: Reached | undefined
+  if (!isLater(seqno, reached)) {
+    const error = errorOf(words, base, seqno)
+    found = { error, timestamp: reached === seqno ? timestampOf(words, base, reached) : undefined }
+  } else if (closed !== 0) found = { error: checkedError(closed), timestamp: undefined }
+  const same =
+    Atomics.load(words, base + Slot.contextLow) === contextLow &&
+    Atomics.load(words, base + Slot.contextHigh) === contextHigh
+  // Another timeline has the slot: this one was closed long ago, and how its fences ended is forgotten.
+  return same ? found : { error: -errno.ENOENT, timestamp: undefined }
+}
+
+function errorOf(words: Uint32Array, base: number, seqno: number): number | undefined {
+  const count = Atomics.load(words, base + Slot.errors)
+  for (let index = 0; index < Math.min(count, ERRORS); index++) {
+    const at = base + Slot.firstError + index * 2
+    if (Atomics.load(words, at) !== seqno) continue
+    const error = Atomics.load(words, at + 1)
+    if (error !== 0 && Atomics.load(words, at) === seqno) return checkedError(error)
+  }
+  return undefined
+}
+
+function timestampOf(words: Uint32Array, base: number, reached: number): bigint | undefined {
+  const low = Atomics.load(words, base + Slot.timestampLow)
+  const high = Atomics.load(words, base + Slot.timestampHigh)
+  if (Atomics.load(words, base + Slot.seqno) !== reached) return undefined
+  return (BigInt(high) << 32n) | BigInt(low)
+}
+
+/** A stranger's number. */
+function checkedError(value: number): number {
+  return value >= 1 && value <= 4095 ? -value : -errno.EINVAL
+}
