@@ -1,8 +1,9 @@
 import type { GuardMode } from '../memory/guard/violation.ts'
 import { type BracketFaults, bracketFaults } from './bracket-faults.ts'
-import { type BufferCore, type HolderInfo, liveBuffers } from './buffer-core.ts'
+import { type BufferCore, liveBuffers } from './buffer-core.ts'
 import type { MoveCosts } from './migration.ts'
 import { Placement } from './placement.ts'
+import type { HolderInfo } from './shared-state.ts'
 
 /** One line of `bufinfo()`, after the kernel's /sys/kernel/debug/dma_buf/bufinfo. */
 export interface BufferInfo {

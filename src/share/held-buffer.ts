@@ -1,6 +1,7 @@
-import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { coherenceFor } from '../dmabuf/coherence-for.ts'
 import { coherencyOf } from '../dmabuf/coherency-flags.ts'
+import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import { Slot, StateRecord } from '../dmabuf/words.ts'
 import { type DmaBufError, problem } from '../internal/errors.ts'
 import { dismiss } from '../memory/gate.ts'

@@ -1,4 +1,4 @@
-import type { HolderInfo } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo } from '../dmabuf/shared-state.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { DmaBufError } from '../internal/errors.ts'
 import { errno } from '../internal/errors.ts'

@@ -1,4 +1,5 @@
-import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
 import { Audience, type AudienceOwner } from './audience.ts'

@@ -1,4 +1,4 @@
-import type { HolderInfo } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo } from '../dmabuf/shared-state.ts'
 import type { PrivateInit } from './private-message.ts'
 import type { PrivateFreight } from './private-socket.ts'
 import type { Reader } from './reader.ts'

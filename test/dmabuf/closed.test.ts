@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Device } from '../../src/dma.ts'
-import { bufinfo, CpuAccess, DmaBuf, MappedRange, SystemHeap } from '../../src/index.ts'
+import { bufinfo, CpuAccess, DmaBuf, MappedRange, type SyncFile, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { codeOf } from '../support/fails.ts'
 
@@ -18,6 +18,10 @@ const refused: Record<string, (buffer: DmaBuf) => unknown> = {
   fd: (buffer) => buffer.fd,
   frozen: (buffer) => buffer.frozen,
   same: (buffer) => buffer.same(buffer),
+  reservation: (buffer) => buffer.reservation,
+  exportSyncFile: (buffer) => buffer.exportSyncFile('read'),
+  importSyncFile: (buffer) => buffer.importSyncFile({} as SyncFile, 'read'),
+  poll: (buffer) => buffer.poll('read'),
   beginCpuAccess: (buffer) => buffer.beginCpuAccess('read'),
   beginCpuAccessSync: (buffer) => buffer.beginCpuAccessSync('read'),
   withCpuAccess: (buffer) => buffer.withCpuAccess('read', () => expect.unreachable()),
