@@ -3,7 +3,7 @@ import { coreOf, wrap } from '../../src/dmabuf/dmabuf.ts'
 import { type BracketFaults, bufinfo, type CpuAccess, type DmaBuf, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
-import { untilCollected } from '../support/until.ts'
+import { until, untilCollected } from '../support/until.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
 
 const heap = new SystemHeap()
@@ -122,6 +122,10 @@ test('a write bracket in that of a holder in another process is counted and warn
   using buffer = await heap.allocate(4096, { name: 'frame' })
   await puppet.ask('hold', {}, [buffer])
   await puppet.ask('enter', { access: 'write' })
+  // Its registration comes by another socket than its answer.
+  const writers = () =>
+    bufinfo()[0]?.holders.reduce((sum, { openWriteBrackets }) => sum + openWriteBrackets, 0)
+  await until(() => writers() === 1, 'the holder is seen to write')
   buffer.beginCpuAccessSync('read').end()
   expect(faults(buffer)).toEqual(clean)
   buffer.beginCpuAccessSync('write').end()
