@@ -58,6 +58,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   binding::RegisterPoll(env, exports);
   binding::RegisterVmem(env, exports);
   binding::RegisterVmemFacts(env, exports);
+  binding::RegisterGuard(env, exports);
   return exports;
 }
 

@@ -9,6 +9,7 @@
 #include "binding/loop.h"
 #include "binding/scratch.h"
 #include "sys/region.h"
+#include "sys/violation_ring.h"
 
 namespace binding {
 
@@ -48,6 +49,8 @@ struct Environment {
   napi_ref mapping_class = nullptr;
   /** What the Mapping under construction gets; JavaScript itself can construct none. */
   std::shared_ptr<sys::Region> newborn;
+  /** Of the guarded mappings; made with the first one. */
+  std::shared_ptr<sys::ViolationRing> violations;
   /** See StoreAtEnd. */
   std::vector<std::pair<std::shared_ptr<sys::Region>, uint32_t>> at_end;
   /** The longest external ArrayBuffer the engine takes. */

@@ -120,6 +120,7 @@ napi_value Mapping::View(int* error) {
         *error = result;
         return nullptr;
       }
+      second->WatchAs(*region_);
       region_ = std::move(second);
     }
   }
@@ -161,6 +162,7 @@ int Mapping::TakeOver(Mapping& other) {
   if (view == nullptr) {
     // Nobody holds our address. What the collector has not freed yet stays with the old region until then.
     ForgetView();
+    other.region_->WatchAs(*region_);
     region_ = std::move(other.region_);
     return 0;
   }

@@ -3,6 +3,7 @@
 
 #include "binding/call.h"
 #include "binding/environment.h"
+#include "binding/guard.h"
 #include "binding/mapping.h"
 #include "binding/register.h"
 
@@ -135,6 +136,9 @@ void RegisterMapping(napi_env env) {
       method("refresh", Advise<Refresh>),
       method("populate", Populate),
       method("adviseHugePages", Advise<AdviseHugePages>),
+      method("guard", MappingGuard),
+      method("allow", MappingAllow),
+      method("unguard", MappingUnguard),
   };
   napi_value constructor = nullptr;
   napi_define_class(env, "Mapping", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(properties), properties,

@@ -16,5 +16,6 @@ void RegisterWaiting(napi_env env, napi_value exports);
 void RegisterPoll(napi_env env, napi_value exports);
 void RegisterVmem(napi_env env, napi_value exports);
 void RegisterVmemFacts(napi_env env, napi_value exports);
+void RegisterGuard(napi_env env, napi_value exports);
 
 }  // namespace binding

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "sys/hold.h"
+#include "sys/segv.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -42,7 +43,7 @@ bool FillHole(uint8_t* address, size_t length, const uint8_t* contents) {
 
 int ShareRange(uint8_t* address, size_t length, int fd, uint64_t offset, uint8_t* window, size_t* done) {
   *done = 0;
-  if (!HoldReady()) return -EDEADLK;
+  if (!SegvReady()) return -EDEADLK;
   HoldSlot* slot = Hold(address, length);
   if (slot == nullptr) return -EAGAIN;
   int result = 0;
@@ -74,7 +75,7 @@ int ShareRange(uint8_t* address, size_t length, int fd, uint64_t offset, uint8_t
 int PrivatizeRange(uint8_t* address, size_t length, const uint8_t* window, size_t* done) {
   *done = 0;
   // Without the handler a writer would die of the fault. Better that it may lose a store.
-  HoldSlot* slot = HoldReady() ? Hold(address, length) : nullptr;
+  HoldSlot* slot = SegvReady() ? Hold(address, length) : nullptr;
   if (slot != nullptr) Release(slot);
   int result = 0;
   for (size_t at = 0; at < length && result == 0; at += kExchangePart) {

@@ -1,16 +1,12 @@
 #include "sys/hold.h"
 
 #include <linux/futex.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <mutex>
-
-#include "sys/signal_chain.h"
 
 namespace sys {
 
@@ -31,8 +27,6 @@ HoldSlot slots[kSlots];
 size_t next_slot = 0;  // under the mutex
 
 std::mutex mutex;
-std::atomic<bool> installed{false};
-struct sigaction previous;
 
 static_assert(std::atomic<uintptr_t>::is_always_lock_free && sizeof(std::atomic<uint32_t>) == 4,
               "a signal handler must not wait for a lock, and the kernel waits on the word itself");
@@ -67,43 +61,13 @@ bool Wait(HoldSlot& slot, uintptr_t address) {
   }
 }
 
+}  // namespace
+
 bool WaitForExchange(uintptr_t address) {
   for (HoldSlot& slot : slots) {
     if (Contains(slot, address) && Wait(slot, address)) return true;
   }
   return false;
-}
-
-void OnSegmentationFault(int signal, siginfo_t* info, void* context) {
-  int saved = errno;
-  // Not mapped at all: the kernel failed half-way, and the hole is about to be filled.
-  bool fault = info->si_code == SEGV_ACCERR || info->si_code == SEGV_MAPERR;
-  if (!fault || !WaitForExchange(reinterpret_cast<uintptr_t>(info->si_addr))) {
-    ChainSignal(previous, signal, info, context);
-  }
-  errno = saved;
-}
-
-bool Current() {
-  struct sigaction now {};
-  return sigaction(SIGSEGV, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
-         now.sa_sigaction == OnSegmentationFault;
-}
-
-}  // namespace
-
-bool HoldReady() {
-  std::lock_guard lock(mutex);
-  if (installed.load()) return Current();
-  // Read before ours is in place: the handler may run in another thread at once.
-  if (sigaction(SIGSEGV, nullptr, &previous) != 0) return false;
-  struct sigaction ours {};
-  ours.sa_sigaction = OnSegmentationFault;
-  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-  sigemptyset(&ours.sa_mask);
-  if (sigaction(SIGSEGV, &ours, nullptr) != 0) return false;
-  installed.store(true);
-  return true;
 }
 
 HoldSlot* Hold(void* address, size_t length) {

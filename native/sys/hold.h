@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace sys {
 
@@ -12,9 +13,6 @@ namespace sys {
  */
 struct HoldSlot;
 
-/** Installs the process-wide SIGSEGV handler once. False when there is none, or somebody has replaced it. */
-bool HoldReady();
-
 /** From now on whoever faults in the range waits. The caller then takes the right to write. Null: too many at
  * once. */
 HoldSlot* Hold(void* address, size_t length);
@@ -23,5 +21,9 @@ void Release(HoldSlot* slot);
 void HoldAgain(HoldSlot* slot);
 /** Released for good. */
 void EndHold(HoldSlot* slot);
+
+/** For the signal handler: whether the store may be repeated, after waiting for an exchange that is under
+ * way. */
+bool WaitForExchange(uintptr_t address);
 
 }  // namespace sys

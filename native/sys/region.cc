@@ -69,8 +69,12 @@ int Region::Reserve(size_t length, size_t granularity) {
   return 0;
 }
 
-int Region::Watch() {
-  slot_ = WatchRange(base_, length_, granularity_, Protection(kind_));
+int Region::protection() const {
+  return Protection(kind_);
+}
+
+int Region::Register() {
+  slot_ = WatchRange(base_, length_, granularity_, protection());
   return slot_ == nullptr ? -ENOMEM : 0;
 }
 
@@ -91,7 +95,7 @@ int Region::Map(int fd, uint64_t offset, uint64_t byte_length, MapKind kind, std
   void* mapped = mmap(region->base_, region->length_, Protection(kind), flags, fd, static_cast<off_t>(first));
   if (mapped == MAP_FAILED) return -errno;
   madvise(region->base_, region->length_, MADV_DONTFORK);
-  result = region->Watch();
+  result = region->Register();
   if (result == 0) *out = std::move(region);
   return result;
 }
@@ -109,6 +113,9 @@ void Region::Disown() {
     UnwatchRange(slot_);
     slot_ = nullptr;
   }
+  // The rights stay: what goes on elsewhere may ask for them.
+  if (guard_slot_ != nullptr) UnguardRange(guard_slot_);
+  guard_slot_ = nullptr;
   base_ = nullptr;
 }
 
@@ -131,11 +138,13 @@ int Region::Move(std::shared_ptr<Region>* out) {
   target->byte_length_ = byte_length_;
   target->kind_ = kind_;
   int result = target->Reserve(length_, granularity_);
-  if (result == 0) result = target->Watch();
+  if (result == 0) result = target->Register();
   if (result < 0) return result;
   // Zero pages behind a truncation are another mapping, and mremap moves one at a time. They hold nothing:
   // the new place gets fresh ones.
   size_t head = std::min(IntactLength(slot_), length_);
+  // A guard cuts the range into several, too.
+  Lift();
   bool was_faulted = faulted();
   if (head > 0) {
     // DONTUNMAP leaves no hole that another thread's mmap could take before the guard is there. Some
@@ -143,7 +152,11 @@ int Region::Move(std::shared_ptr<Region>* out) {
     int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
     void* moved = mremap(base_, head, head, flags | MREMAP_DONTUNMAP, target->base_);
     if (moved == MAP_FAILED) moved = mremap(base_, head, head, flags, target->base_);
-    if (moved == MAP_FAILED) return -errno;
+    if (moved == MAP_FAILED) {
+      result = -errno;
+      Restrict();
+      return result;
+    }
   }
   if (head < length_) {
     mmap(target->base_ + head, length_ - head, Protection(kind_), kReserved | MAP_FIXED, -1, 0);
@@ -151,6 +164,7 @@ int Region::Move(std::shared_ptr<Region>* out) {
   // What was moved is still kept from a fork; new zero pages are not.
   if (head < length_) madvise(target->base_ + head, length_ - head, MADV_DONTFORK);
   if (was_faulted) MarkFaulted(target->slot_, head);
+  target->WatchAs(*this);
   Guard();
   *out = std::move(target);
   return 0;
@@ -174,8 +188,10 @@ int Region::Duplicate(uint64_t offset, uint64_t byte_length, std::shared_ptr<Reg
   // An old size of 0 duplicates a shared mapping, also where a seal forbids to map the file once more.
   void* copy = mremap(base_ + first, 0, region->length_, MREMAP_MAYMOVE | MREMAP_FIXED, region->base_);
   if (copy == MAP_FAILED) return -errno;
+  // It has come with the rights of the page that it was copied from.
+  if (watched()) mprotect(region->base_, region->length_, protection());
   madvise(region->base_, region->length_, MADV_DONTFORK);
-  result = region->Watch();
+  result = region->Register();
   if (result == 0) *out = std::move(region);
   return result;
 }
@@ -231,8 +247,13 @@ void Region::Restore(Region* spare) {
 int Region::TakeOver(Region& other) {
   std::shared_ptr<Region> spare;
   int result = CanTakeOver(other);
-  if (result == 0) result = Spare(&spare);
   if (result < 0) return result;
+  Lift();
+  result = Spare(&spare);
+  if (result < 0) {
+    Restrict();
+    return result;
+  }
   SuspendRepair(slot_);
   SuspendRepair(other.slot_);
   // The kernel unmaps what is at the target and puts the other pages there without letting go of mmap_lock,
@@ -248,6 +269,7 @@ int Region::TakeOver(Region& other) {
   }
   ResumeRepair(slot_, result == 0);
   ResumeRepair(other.slot_, false);
+  Restrict();
   if (result == 0) other.Disown();
   return result;
 }

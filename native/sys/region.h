@@ -3,12 +3,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "sys/access_guard.h"
 #include "sys/fault.h"
 
 namespace sys {
 
 enum class MapKind { kShared = 0, kSharedReadOnly = 1, kPrivate = 2 };
+
+/** Rights of whole pages of a guarded region, counted from the first byte of its first page. */
+struct PageRights {
+  size_t offset;
+  size_t length;
+  int protection;
+};
 
 /**
  * One mapped range of addresses. It never changes its place: what moves the pages makes a new Region and
@@ -48,10 +57,28 @@ class Region {
   int Populate(bool for_writing);
   int AdviseHugePages();
 
+  /**
+   * From now on only what `Allow` says may be touched, which is nothing to begin with. What touches more is
+   * put into the ring, under the token, and has all rights until the next `Allow`. `-EDEADLK` without the
+   * handler that sees to that.
+   */
+  int Watch(std::shared_ptr<ViolationRing> ring, uint64_t token);
+  /** All that is allowed from now on; cut down to the rights of the mapping. On failure everything is. */
+  int Allow(std::vector<PageRights> rights);
+  void Unwatch();
+  bool watched() const { return ring_ != nullptr; }
+  size_t granularity() const { return granularity_; }
+  /** The same guard and rights for a region that takes the place of the other one. */
+  void WatchAs(const Region& other);
+
  private:
   Region() = default;
   int Reserve(size_t length, size_t granularity);
-  int Watch();
+  int Register();
+  int protection() const;
+  /** All rights, so that the kernel sees one mapping; `Restrict` ends that. */
+  void Lift();
+  int Restrict();
   int Spare(std::shared_ptr<Region>* out) const;
   void Restore(Region* spare);
   void Disown();
@@ -65,6 +92,10 @@ class Region {
   MapKind kind_ = MapKind::kShared;
   FaultSlot* slot_ = nullptr;
   bool faulted_before_ = false;
+  std::shared_ptr<ViolationRing> ring_;  // null: not watched
+  uint64_t token_ = 0;
+  GuardSlot* guard_slot_ = nullptr;
+  std::vector<PageRights> rights_;
 };
 
 }  // namespace sys

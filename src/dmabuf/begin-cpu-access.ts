@@ -1,7 +1,9 @@
 import { diagnostics } from '../internal/diagnostics.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, boolean, options, range } from '../internal/validate.ts'
+import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
 import { type Access, type AccessOptions, accessOptions, checkAccess, checkHints, noHints } from './access.ts'
+import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { beginKernelSync } from './kernel-sync.ts'
@@ -37,11 +39,13 @@ export function begin(
   }
   if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
   const { lease } = tether
+  if (step !== 'entered') core.mappings.guard?.check()
   if (step !== 'entered' && !lease.enter(core, writes)) {
     if (core.isRevoked) throw problem('revoked', { name: core.name })
     return undefined
   }
   let interrupted: boolean
+  let guarded: GuardedBracket | undefined
   try {
     if (core.isRevoked) throw problem('revoked', { name: core.name })
     // Sealed memory cannot be truncated, so there is nothing to ask for.
@@ -55,13 +59,18 @@ export function begin(
     if (interrupted && strict) throw problem('interrupted', { name: core.name })
     if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
     core.ops?.beginCpuAccess?.(access, offset, length)
+    guarded = core.mappings.guard?.begin({ access, offset, length }, lease)
     if (core.coherence !== undefined) core.coherence.begin(access, offset, length, hints, lease)
   } catch (error) {
+    if (guarded !== undefined) core.mappings.guard?.end(guarded)
     lease.lower(writes)
     throw error
+  }
+  if (writes && core.shared?.othersWrite === true) {
+    countFault(core, 'conflicting', "a write access was begun in another one's write access")
   }
   if (diagnostics.cpuBegin.hasSubscribers) {
     diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
   }
-  return new CpuAccess(access, offset, length, interrupted, hints, core, tether)
+  return new CpuAccess(access, offset, length, interrupted, hints, core, tether, guarded)
 }

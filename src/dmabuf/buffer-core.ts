@@ -15,8 +15,8 @@ import { CoreMappings } from './core-mappings.ts'
 import type { Entry } from './entry.ts'
 import type { ExporterOps } from './exporter-ops.ts'
 import { type FenceHost, LocalFences } from './fence-host.ts'
-import type { MoveAudience } from './move-audience.ts'
 import { givePrivateSlot, privateBase, privateWords, takePrivateSlot } from './private-slots.ts'
+import type { SharedState } from './shared-state.ts'
 import type { Storage } from './storage.ts'
 import { RecordFlag, SLOT_WORDS, Slot, StateRecord } from './words.ts'
 
@@ -25,32 +25,6 @@ const unmap = (core: BufferCore) => core.unmap()
 const idle = (core: BufferCore) => core.onIdle(core)
 const destroy = (core: BufferCore) => core.destroy()
 const nothing = () => {}
-
-/** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
-export interface HolderInfo {
-  readonly pid: number
-  readonly uid: number
-  readonly gid: number
-  readonly openBrackets: number
-  readonly openWriteBrackets: number
-  /** The storage that it maps, counted as the buffer's storages are; an old one stays as long as somebody maps it. */
-  readonly generation: number
-}
-
-/** What the sharing layer knows of a buffer that has left this environment, or came to it. */
-export interface SharedState {
-  /** Words of the state segment and where the buffer's record begins in them. */
-  readonly words: Uint32Array
-  readonly base: number
-  /** Holders that registered; empty where this environment is itself a holder. */
-  holders(): HolderInfo[]
-  /** Tells every holder that the buffer is revoked. */
-  revoke(): void
-  /** Whether the exporter is still there (always so in the exporter). */
-  readonly exporterAlive: boolean
-  /** Who must be told of a move: only in the exporter's environment. */
-  readonly audience?: MoveAudience | undefined
-}
 
 const live = new Set<BufferCore>()
 let serial = 0

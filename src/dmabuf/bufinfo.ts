@@ -1,6 +1,9 @@
-import { type BufferCore, type HolderInfo, liveBuffers } from './buffer-core.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
+import { type BracketFaults, bracketFaults } from './bracket-faults.ts'
+import { type BufferCore, liveBuffers } from './buffer-core.ts'
 import type { MoveCosts } from './migration.ts'
 import { Placement } from './placement.ts'
+import type { HolderInfo } from './shared-state.ts'
 
 /** One line of `bufinfo()`, after the kernel's /sys/kernel/debug/dma_buf/bufinfo. */
 export interface BufferInfo {
@@ -17,6 +20,11 @@ export interface BufferInfo {
   /** Brackets open in this environment, and how many of them write. */
   readonly openBrackets: number
   readonly openWriteBrackets: number
+  /** What went wrong with brackets of this environment. */
+  readonly bracketFaults: BracketFaults
+  /** Its guarded mode here, and the violations of it so far. */
+  readonly guard: GuardMode | 'off'
+  readonly violations: number
   readonly revoked: boolean
   /** Counts the storages that it has had here; 0 while a placed buffer has none. */
   readonly generation: number
@@ -55,6 +63,9 @@ function describe(core: BufferCore): BufferInfo {
     wrappers: core.wrappers,
     openBrackets: core.openBrackets,
     openWriteBrackets: core.openWriteBrackets,
+    bracketFaults: bracketFaults(core),
+    guard: core.mappings.guard?.mode ?? 'off',
+    violations: core.mappings.guard?.violations ?? 0,
     revoked: core.isRevoked,
     generation: core.generation,
     placed: core.entry !== undefined,

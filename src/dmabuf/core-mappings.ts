@@ -1,12 +1,14 @@
 import { problem, systemError } from '../internal/errors.ts'
+import { BufferGuard, type GuardedBuffer } from '../memory/guard/buffer-guard.ts'
+import { guardPolicy } from '../memory/guard/guard-policy.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Mapping } from '../native/addon.ts'
 import { checkView, mapStorage } from './map-storage.ts'
 import type { Storage } from './storage.ts'
 
 /** The buffer whose storage is mapped. */
-interface Mapped {
+interface Mapped extends GuardedBuffer {
   readonly storage: Storage
-  readonly name: string
 }
 
 /** The mappings of one inner buffer: the whole of it, and ranges. Views exist only over these. */
@@ -15,10 +17,41 @@ export class CoreMappings {
   #whole: Mapping | undefined
   /** Where each begins in the buffer. */
   #ranges: Map<Mapping, number> | undefined
+  /** The whole once more, for devices: brackets do not bind them. */
+  #past: Mapping | undefined
+  #guard: BufferGuard | undefined
 
   constructor(core: Mapped, whole: Mapping | undefined) {
     this.#core = core
     this.#whole = whole
+    const { mode } = guardPolicy()
+    if (mode !== 'off') this.guardBy(mode, 0)
+  }
+
+  /** In guarded mode: whoever begins and ends brackets tells it. */
+  get guard(): BufferGuard | undefined {
+    return this.#guard
+  }
+
+  /** Turns guarded mode on or off, or changes what becomes of violations; so many brackets are open now. */
+  guardBy(mode: GuardMode | 'off', openBrackets: number): void {
+    if (mode === 'off') {
+      this.#guard?.off()
+      this.#guard = undefined
+      this.#closePast()
+    } else if (this.#guard !== undefined) this.#guard.mode = mode
+    else {
+      this.#guard = new BufferGuard(this.#core, mode, openBrackets)
+      if (this.#whole !== undefined) this.#guard.cover(this.#whole, 0)
+      for (const [range, offset] of this.#ranges ?? []) this.#guard.cover(range, offset)
+    }
+  }
+
+  /** The whole for accesses that are not those of the CPU's brackets: of devices, of a move. */
+  get pastGuard(): Mapping {
+    if (this.#guard === undefined) return this.whole
+    this.#past ??= this.#map(0, this.#core.storage.byteLength)
+    return this.#past
   }
 
   /** The mapping of the whole, if there is one. */
@@ -31,6 +64,7 @@ export class CoreMappings {
     const { storage, name } = this.#core
     checkView(storage.byteLength)
     this.#whole = mapStorage(storage, 0, storage.byteLength, name)
+    this.#guard?.cover(this.#whole, 0)
     return this.#whole
   }
 
@@ -45,6 +79,7 @@ export class CoreMappings {
     const mapping = this.#map(offset, length)
     this.#ranges ??= new Map()
     this.#ranges.set(mapping, offset)
+    this.#guard?.cover(mapping, offset)
     return mapping
   }
 
@@ -55,19 +90,20 @@ export class CoreMappings {
 
   closeRange(mapping: Mapping): void {
     this.#ranges?.delete(mapping)
-    mapping.close()
+    this.#close(mapping)
   }
 
   closeRanges(): void {
     if (this.#ranges === undefined) return
-    for (const range of this.#ranges.keys()) range.close()
+    for (const range of this.#ranges.keys()) this.#close(range)
     this.#ranges = undefined
   }
 
   /** Detaches every view, then gives the addresses up. */
   close(): void {
     this.closeRanges()
-    this.#whole?.close()
+    this.#closePast()
+    if (this.#whole !== undefined) this.#close(this.#whole)
     this.#whole = undefined
   }
 
@@ -80,8 +116,9 @@ export class CoreMappings {
   /** Detaches every view but keeps the pages mapped, at other addresses, for the next use. */
   relocate(): void {
     this.closeRanges()
+    this.#closePast()
     if (this.#whole === undefined || this.#whole.relocate() === 0) return
-    this.#whole.close()
+    this.#close(this.#whole)
     this.#whole = undefined
   }
 
@@ -94,6 +131,7 @@ export class CoreMappings {
   replace(whole: Mapping | undefined): void {
     this.close()
     this.#whole = whole
+    if (whole !== undefined) this.#guard?.cover(whole, 0)
   }
 
   /**
@@ -103,7 +141,9 @@ export class CoreMappings {
   swap(whole: Mapping | undefined): void {
     const old = this.#whole
     this.#whole = whole
+    this.#closePast()
     if (old !== undefined) this.#whole = this.#exchange(old, () => whole ?? this.#mapWhole())
+    if (this.#whole !== old && this.#whole !== undefined) this.#guard?.cover(this.#whole, 0)
     for (const [range, offset] of this.#ranges ?? []) {
       const kept = this.#exchange(range, () => this.#map(offset, range.byteLength))
       if (kept !== range) {
@@ -119,13 +159,23 @@ export class CoreMappings {
     try {
       prepared = make()
     } catch {
-      old.close()
+      this.#close(old)
       return undefined
     }
     if (old.takeOver(prepared) === 0) return old
     // Its memory was transferred away with its ArrayBuffer: that one goes on showing the old storage.
-    old.close()
+    this.#close(old)
     return prepared
+  }
+
+  #close(mapping: Mapping): void {
+    this.#guard?.uncover(mapping)
+    mapping.close()
+  }
+
+  #closePast(): void {
+    this.#past?.close()
+    this.#past = undefined
   }
 
   #mapWhole(): Mapping {

@@ -2,9 +2,11 @@ import { diagnostics } from '../internal/diagnostics.ts'
 import { errno, problem, systemError } from '../internal/errors.ts'
 import { boolean, bytes as checkBytes, options, range, shown } from '../internal/validate.ts'
 import type { CacheHints } from '../memory/cache/maintenance.ts'
+import type { GuardedBracket } from '../memory/guard/buffer-guard.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
+import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 import { fitsView } from './map-storage.ts'
@@ -54,6 +56,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   readonly #hints: CacheHints
   readonly #core: BufferCore
   readonly #tether: Tether
+  readonly #guarded: GuardedBracket | undefined
   #range: Mapping | undefined
   #bytes: Uint8Array | undefined
   #ended = false
@@ -67,6 +70,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     hints: CacheHints,
     core: BufferCore,
     tether: Tether,
+    guarded: GuardedBracket | undefined,
   ) {
     this.access = access
     this.offset = offset
@@ -75,6 +79,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     this.#hints = hints
     this.#core = core
     this.#tether = tether
+    this.#guarded = guarded
   }
 
   get ended(): boolean {
@@ -141,7 +146,10 @@ export class CpuAccess implements Disposable, AsyncDisposable {
 
   /** Ends the bracket: what was stored is visible to whoever begins next. Idempotent. */
   end(): void {
-    if (this.#ended) return
+    if (this.#ended) {
+      countFault(this.#core, 'endedTwice', `end() of a '${this.access}' access came twice`)
+      return
+    }
     this.#ended = true
     this.#bytes = undefined
     const { lease } = this.#tether
@@ -153,6 +161,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
     } finally {
       // The exporter's ops are a stranger's code, and may throw.
+      core.mappings.guard?.end(this.#guarded)
       lease.lower(this.access !== 'read')
       if (core.storage.kind === 'dma-buf') endKernelSync(core.storage.fd, this.access, core.name)
     }
@@ -162,11 +171,12 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   }
 
   [Symbol.dispose](): void {
-    this.end()
+    // An end() before the end of the block is the block's own business.
+    if (!this.#ended) this.end()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.end()
+    this[Symbol.dispose]()
   }
 
   #copyTo(target: Uint8Array, offset: number): boolean {

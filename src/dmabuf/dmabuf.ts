@@ -2,6 +2,8 @@ import type { Device } from '../dma/device.ts'
 import { throwIfAborted } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
 import { abortSignal, callable, integer, options, range } from '../internal/validate.ts'
+import { checkMode } from '../memory/guard/guard-policy.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Sharing } from '../memory/seals.ts'
 import type { Reservation } from '../sync/reservation.ts'
 import type { SyncFile } from '../sync/sync-file.ts'
@@ -200,7 +202,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     try {
       return await use(cpu)
     } finally {
-      cpu.end()
+      cpu[Symbol.dispose]()
     }
   }
 
@@ -211,7 +213,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     try {
       return use(cpu)
     } finally {
-      cpu.end()
+      cpu[Symbol.dispose]()
     }
   }
 
@@ -289,6 +291,16 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     } finally {
       core.release()
     }
+  }
+
+  /**
+   * Guarded mode for this buffer in this environment: whatever touches its memory outside a bracket, or stores into it in a
+   * read bracket, is a {@link Violation}. See `guard()`, which does so for all buffers. Brackets that are open now allow
+   * everything until the last of them has ended.
+   */
+  guard(mode: GuardMode | 'off' = 'report'): void {
+    const core = this.#open()
+    core.mappings.guardBy(checkMode(mode), core.openBrackets)
   }
 
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */

@@ -1,4 +1,5 @@
 import { diagnostics } from '../internal/diagnostics.ts'
+import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 
@@ -28,8 +29,12 @@ export class Lease {
   /** False where the bracket has to wait: then none is open. */
   enter(core: BufferCore, writes: boolean): boolean {
     if (!core.enter(writes)) return false
-    if (writes) this.#writers++
-    else this.#readers++
+    if (!writes) this.#readers++
+    else {
+      this.#writers++
+      // Not where it is raised: a device's access passes there, too.
+      if (core.openWriteBrackets > 1) countFault(core, 'overlapping', '')
+    }
     return true
   }
 
@@ -46,11 +51,22 @@ export class Lease {
     const core = this.#core
     if (core === undefined) return
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
-    if (this.open > 0) core.coherence?.abandon(this)
+    if (this.open > 0) {
+      core.coherence?.abandon(this)
+      this.#countForgotten(core, collected)
+    }
     while (this.#writers > 0) this.#endForgotten(core, true)
     while (this.#readers > 0) this.#endForgotten(core, false)
     this.#core = undefined
     core.unwrap(collected)
+  }
+
+  #countForgotten(core: BufferCore, collected: boolean): void {
+    const begun = core.mappings.guard?.endAll(this, this.open) ?? []
+    const what = this.open === 1 ? 'a CPU access that was' : `${this.open} CPU accesses that were`
+    const who = collected ? 'collected without close(), with' : 'closed with'
+    const where = begun.length === 0 ? '' : `; begun ${begun.join('\nand ')}`
+    countFault(core, 'unended', `${who} ${what} never ended${where}`, this.open)
   }
 
   /** Which range it was is not known any more: all of it. */

@@ -210,8 +210,9 @@ export class Migration {
   async #copy(moved: MovedStorage): Promise<void> {
     const { core } = this.#placement
     const { ops } = core
+    const { mappings } = core
     const bytes = core.coherence?.fileBytes ?? core.storage.byteLength
-    const present = core.mappings.present
+    const present = mappings.guard === undefined ? mappings.present : mappings.pastGuard
     const mapped = present?.byteLength === bytes ? present : undefined
     const from = mapped ?? mapStorage(core.storage, 0, bytes, core.name)
     try {

@@ -10,7 +10,7 @@ import type { Storage } from './storage.ts'
 interface StagedBuffer {
   readonly name: string
   readonly storage: Storage
-  readonly mapping: Mapping
+  readonly mappings: { readonly pastGuard: Mapping }
 }
 
 interface Range {
@@ -51,7 +51,9 @@ export class Staging implements Coherence {
 
   begin(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
     for (const { offset: at, length: bytes } of without({ offset, length }, this.#writing)) {
-      this.#copied(addon().copyOut(this.#buffer.mapping, at, this.staged.subarray(at, at + bytes), []))
+      this.#copied(
+        addon().copyOut(this.#buffer.mappings.pastGuard, at, this.staged.subarray(at, at + bytes), []),
+      )
     }
     if (access !== 'read') this.#writing.push({ offset, length, owner })
   }
@@ -86,7 +88,7 @@ export class Staging implements Coherence {
     use: (bytes: Uint8Array) => void,
   ): void {
     const bytes = new Uint8Array(length)
-    const { mapping } = this.#buffer
+    const mapping = this.#buffer.mappings.pastGuard
     this.#copied(addon().copyOut(mapping, offset, bytes, []))
     use(bytes)
     if (kind === 'write') this.#copied(addon().copyIn(mapping, offset, bytes))
@@ -110,7 +112,7 @@ export class Staging implements Coherence {
     const own = this.staged.subarray(offset, offset + target.length)
     let verified = false
     if (sequences !== undefined) {
-      const result = this.#copied(addon().copyOut(this.#buffer.mapping, offset, target, sequences))
+      const result = this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, offset, target, sequences))
       verified = (result === 1 || sequences.length === 0) && Buffer.compare(target, own) === 0
     }
     target.set(own)
@@ -119,12 +121,12 @@ export class Staging implements Coherence {
 
   #writeBack({ offset, length }: Range): void {
     const bytes = this.staged.subarray(offset, offset + length)
-    this.#copied(addon().copyIn(this.#buffer.mapping, offset, bytes))
+    this.#copied(addon().copyIn(this.#buffer.mappings.pastGuard, offset, bytes))
   }
 
   #copied(result: number): number {
-    const { name, mapping } = this.#buffer
-    if (result === -errno.EFAULT || mapping.faulted) throw problem('truncated', { name })
+    const { name, mappings } = this.#buffer
+    if (result === -errno.EFAULT || mappings.pastGuard.faulted) throw problem('truncated', { name })
     if (result < 0) throw systemError(result, 'copy', `copying buffer ${name}`)
     return result
   }

@@ -52,7 +52,7 @@ export class TableMemory implements DeviceMemory {
       return
     }
     if (fitsView(core.storage.byteLength)) {
-      use(pagesOf(core.mapping, core.name).subarray(offset, offset + length))
+      use(pagesOf(core.mappings.pastGuard, core.name).subarray(offset, offset + length))
       return
     }
     const mapping = mapStorage(core.storage, offset, length, core.name)

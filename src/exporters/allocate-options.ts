@@ -5,6 +5,8 @@ import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { boolean, integer, oneOf, options, text } from '../internal/validate.ts'
 import { DEFAULT_LINE_SIZE, isLineSize, LEAST_LINE_SIZE, MOST_LINE_SIZE } from '../memory/cache/layout.ts'
+import { checkMode } from '../memory/guard/guard-policy.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import type { HugePages } from '../memory/memfd.ts'
 import type { Sharing } from '../memory/seals.ts'
 import type { HeapSpec } from './heap-storage.ts'
@@ -21,6 +23,8 @@ export interface AllocateOptions extends PlacementOptions {
   readonly prefault?: boolean
   /** `'transparent'` asks for them, `'2MiB'` and `'1GiB'` take reserved ones and fail (`ENOMEM`) without. Not movable. */
   readonly hugePages?: 'transparent' | HugePages
+  /** Guarded mode in this environment, see `guard()`; default: as that says. */
+  readonly guard?: GuardMode | 'off'
   /**
    * What CPUs and devices see of one another's stores. `'coherent'` (default): plain shared memory. `'non-coherent'`: what
    * hardware with DMA past the caches does; takes three times the memory. `'strict'`: every process has a copy that brackets
@@ -44,7 +48,7 @@ export interface AllocateOptions extends PlacementOptions {
 }
 
 const cacheOptions = ['coherency', 'lineSize', 'seed'] as const
-const storageOptions = ['name', 'sharing', 'prefault', 'hugePages', ...cacheOptions] as const
+const storageOptions = ['name', 'sharing', 'prefault', 'hugePages', 'guard', ...cacheOptions] as const
 export const allocateOptions = [...storageOptions, 'movable', 'delayed', ...placementOptions] as const
 /** Pooled buffers are fixed. */
 export const pooledOptions = storageOptions
@@ -85,6 +89,7 @@ export function specOf(byteLength: unknown, opts: AllocateOptions): HeapSpec {
       opts.hugePages === undefined
         ? undefined
         : oneOf('hugePages', opts.hugePages, ['transparent', '2MiB', '1GiB']),
+    guard: opts.guard === undefined ? undefined : checkMode(opts.guard),
   }
 }
 

@@ -29,6 +29,7 @@ export async function heapBuffer(heap: HeapMemory, request: AllocateRequest): Pr
     ...{ exporterName, source, constraints, policy, ops },
     allocateStorage: () => allocateStorage(spec),
   })
+  if (spec.guard !== undefined) core.mappings.guardBy(spec.guard, 0)
   try {
     if (!delayed) await placement.allocate()
   } catch (error) {
@@ -58,6 +59,7 @@ export function fixedBuffer(heap: HeapMemory, { spec, policy }: AllocateRequest)
     ops,
     ...(mapping === undefined ? {} : { mapping }),
   })
+  if (spec.guard !== undefined) core.mappings.guardBy(spec.guard, 0)
   // Most buffers never meet a device: theirs is made when one attaches.
   if (pages === undefined) core.pageSource = source
   else new Placement(core, { source, policy, pages, constraints })

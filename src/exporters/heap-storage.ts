@@ -4,6 +4,7 @@ import type { Storage } from '../dmabuf/storage.ts'
 import { checked, errno, problem, systemError } from '../internal/errors.ts'
 import { charge, refund } from '../memory/budget.ts'
 import { type CacheLayout, cacheLayout, formatCache, HEADER_BYTES } from '../memory/cache/layout.ts'
+import type { GuardMode } from '../memory/guard/violation.ts'
 import { createMemfd, type HugePages, storageBytes } from '../memory/memfd.ts'
 import { READ_ONLY_SEALS, type Sharing, WRITABLE_SEALS } from '../memory/seals.ts'
 import { MapKind, type Mapping } from '../native/addon.ts'
@@ -16,6 +17,8 @@ export interface HeapSpec {
   readonly sharing: Sharing
   readonly prefault: boolean
   readonly hugePages: 'transparent' | HugePages | undefined
+  /** Its own guarded mode; undefined: the environment's. */
+  readonly guard?: GuardMode | 'off' | undefined
   readonly coherency: Coherency
   /** Of a non-coherent buffer. */
   readonly lineSize: number

@@ -68,6 +68,7 @@ export class PoolState {
       ops: { release: () => this.cores.delete(core) },
       ...(mapping === undefined ? {} : { mapping }),
     })
+    if (this.#spec.guard !== undefined) core.mappings.guardBy(this.#spec.guard, 0)
     core.recycled = true
     core.onUnwrapped = () => core.relocate()
     core.onIdle = () => this.#recycle(core)

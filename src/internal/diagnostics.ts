@@ -13,6 +13,8 @@ export const diagnostics = {
   bufferReleased: channel('dmabuf:buffer:released'),
   /** `{ address, byteLength }`: exported memory was taken away; it is no longer kept, nor made private at the end. */
   vmemAbandoned: channel('dmabuf:vmem:abandoned'),
+  /** A `Violation` of guarded mode. */
+  guardViolation: channel('dmabuf:guard:violation'),
   /** `{ id, name, access, offset, length }` */
   cpuBegin: channel('dmabuf:cpu:begin'),
   /** `{ id, name, access }` */

@@ -35,6 +35,8 @@ export const limits = Object.freeze({
   maxHolderSegments: 64,
   /** Open brackets of one holder on one buffer. */
   maxOpenBrackets: 4096,
+  /** Places of the program whose violations guarded mode tells apart; those of further ones are counted together. */
+  maxViolationGroups: 1000,
   /** Bytes of text (JSON) in one message of a private connection. */
   maxPrivateTextBytes: 16_384,
   /** Segments of a table in one message; longer tables come in several. */

@@ -2,6 +2,7 @@ import type { Problem } from './problem.ts'
 import { cacheProblems } from './problems-cache.ts'
 import { deviceProblems } from './problems-devices.ts'
 import { drmProblems } from './problems-drm.ts'
+import { guardProblems } from './problems-guard.ts'
 import { imageProblems } from './problems-images.ts'
 import { syncProblems } from './problems-sync.ts'
 import { vmemexpProblems } from './problems-vmemexp.ts'
@@ -288,6 +289,7 @@ export const problems = {
   ...deviceProblems,
   ...drmProblems,
   ...imageProblems,
+  ...guardProblems,
   ...syncProblems,
   ...vmemexpProblems,
 } as const satisfies Record<string, Problem>

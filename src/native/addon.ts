@@ -78,6 +78,20 @@ export interface Addon {
   /** `[installed, ours]`: is the SIGBUS handler installed, and is it still the one the kernel calls. */
   faultHandler(): [installed: boolean, current: boolean]
 
+  // ---- guarded mode -------------------------------------------------------------------------------------
+  /** An eventfd, borrowed and never closed before the environment ends: readable when violations are there to take. */
+  violationEvent(): number
+  /** Violations of this environment's guarded mappings, oldest first, as {@link ViolationWord}s; returns how many. */
+  takeViolations(out: Float64Array): number
+  /** Makes the eventfd unreadable until the next violation. */
+  quietViolations(): void
+  /** How many violations came while 4096 others waited to be taken, and were not recorded. */
+  lostViolations(): number
+  /** The kernel's number of this thread. */
+  threadNumber(): number
+  /** `_exit(2)`: ends the process at once, from whatever thread. */
+  exitNow(status: number): void
+
   // ---- memory of this process that is exported ----------------------------------------------------------
   /** Where the bytes are; also of a view of a SharedArrayBuffer. */
   addressOf(bytes: Uint8Array): number
@@ -263,7 +277,29 @@ export interface Mapping {
   populate(forWriting: boolean): number
   /** Asks for transparent huge pages. */
   adviseHugePages(): number
+  /**
+   * Takes every right to the pages away. Whatever touches them afterwards finds them open to everything from then on (until
+   * the next {@link allow}), and is recorded as a violation under `token`. Returns the bytes of a page, or `-EDEADLK` when
+   * another SIGSEGV handler was installed, which would not give the pages back; `-ENOMEM` with too many guarded mappings.
+   * It goes with the pages through {@link relocate} and {@link takeOver}; a {@link duplicate} has none.
+   */
+  guard(token: number): number
+  /**
+   * All that may be touched from now on: the first `count` {@link PageRight}s of `parts`, in whole pages counted from the
+   * first page of the mapping, ascending, not overlapping. What is not named is out of reach. `-EDEADLK` as for
+   * {@link guard}, `-ENOMEM` with too many mappings in this process: then everything is allowed.
+   */
+  allow(parts: Float64Array, count: number): number
+  /** The pages have all their rights again. */
+  unguard(): void
 }
+
+/** Numbers of one element of {@link Mapping.allow}. */
+export const PageRight = { offset: 0, length: 1, right: 2, words: 3 } as const
+/** What may be done with a page. */
+export const Right = { none: 0, read: 1, write: 2 } as const
+/** Numbers of one violation; the offset counts from the first byte of the mapping, the time is `process.hrtime`'s. */
+export const ViolationWord = { token: 0, offset: 1, touch: 2, thread: 3, nanoseconds: 4, words: 5 } as const
 
 /** What lies at a range of addresses; inode 0: no file. */
 export interface MappedFile {

@@ -1,6 +1,7 @@
-import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { coherenceFor } from '../dmabuf/coherence-for.ts'
 import { coherencyOf } from '../dmabuf/coherency-flags.ts'
+import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import { Slot, StateRecord } from '../dmabuf/words.ts'
 import { type DmaBufError, problem } from '../internal/errors.ts'
 import { dismiss } from '../memory/gate.ts'
@@ -147,6 +148,11 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
   set generation(generation: number) {
     this.#slot.words[this.#slot.base + Slot.mapped] = generation
     this.core.generation = generation
+  }
+
+  get othersWrite(): boolean {
+    if (!this.exporterAlive) return false
+    return (Atomics.load(this.words, this.base + StateRecord.writeSequence) & 1) !== 0
   }
 
   holders(): HolderInfo[] {

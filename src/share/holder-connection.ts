@@ -1,4 +1,4 @@
-import type { HolderInfo } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo } from '../dmabuf/shared-state.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { DmaBufError } from '../internal/errors.ts'
 import { errno } from '../internal/errors.ts'
@@ -67,6 +67,10 @@ export class HolderConnection implements RegisteredHolder {
 
   openBrackets(slot: number): number {
     return this.#pages.openBrackets(slot)
+  }
+
+  openWriteBrackets(slot: number): number {
+    return this.#pages.openWriteBrackets(slot)
   }
 
   get ended(): boolean {

@@ -1,4 +1,5 @@
-import type { BufferCore, HolderInfo, SharedState } from '../dmabuf/buffer-core.ts'
+import type { BufferCore } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
 import { Audience, type AudienceOwner } from './audience.ts'
@@ -67,6 +68,11 @@ export class Published implements SharedState, AudienceOwner {
 
   holders(): HolderInfo[] {
     return Array.from(this.audience, ({ holder, slot }) => holder.describe(slot))
+  }
+
+  get othersWrite(): boolean {
+    for (const { holder, slot } of this.audience) if (holder.openWriteBrackets(slot) > 0) return true
+    return false
   }
 
   setStorage(storage: Storage, generation: number): void {

@@ -1,4 +1,4 @@
-import type { HolderInfo } from '../dmabuf/buffer-core.ts'
+import type { HolderInfo } from '../dmabuf/shared-state.ts'
 import type { PrivateInit } from './private-message.ts'
 import type { PrivateFreight } from './private-socket.ts'
 import type { Reader } from './reader.ts'
@@ -8,6 +8,7 @@ export interface RegisteredHolder extends Reader {
   describe(slot: number): HolderInfo
   /** Step M4: the count of its brackets, read once. */
   openBrackets(slot: number): number
+  openWriteBrackets(slot: number): number
   send(message: PrivateInit, freight?: PrivateFreight): void
   /** It cannot be told what it must know: the connection ends. */
   fail(reason: string): void

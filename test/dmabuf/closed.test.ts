@@ -27,6 +27,7 @@ const refused: Record<string, (buffer: DmaBuf) => unknown> = {
   withCpuAccess: (buffer) => buffer.withCpuAccess('read', () => expect.unreachable()),
   withCpuAccessSync: (buffer) => buffer.withCpuAccessSync('read', () => expect.unreachable()),
   map: (buffer) => buffer.map(),
+  guard: (buffer) => buffer.guard(),
   attach: (buffer) => buffer.attach(new Device('display')),
   fix: (buffer) => buffer.fix(),
   freeze: (buffer) => buffer.freeze(),

@@ -11,7 +11,7 @@ const directory = mkdtempSync('/tmp/dmabuf-samples-')
 writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
 afterAll(() => rmSync(directory, { recursive: true }))
 
-const documents = ['README.md', 'docs/devices.md', 'docs/exporters.md']
+const documents = ['README.md', 'docs/devices.md', 'docs/exporters.md', 'docs/guard.md']
 const samples = documents.flatMap(samplesOf)
 const files = new Map(samples.map((sample, index) => [sample, write(sample, index)]))
 

@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { addon, inChild, mapped, memory } from './load.ts'
 
-// What may block, end in a signal or eat the machine's memory when numbers happen to fit is left out.
-const left = new Set(['Poll', 'scratch', 'layout', 'abi', 'allocate', 'adjustExternalMemory'])
+// What ends the process, may block, end in a signal or eat the machine's memory when numbers happen to fit is left out.
+const left = new Set(['Poll', 'scratch', 'layout', 'abi', 'allocate', 'adjustExternalMemory', 'exitNow'])
 
 test('no function crashes on any arguments', () => {
   const descriptor = fc.constantFrom(-100, -1, 900_000, 2 ** 31, -(2 ** 31), 1.5, Number.NaN)
@@ -36,7 +36,7 @@ test('no method of a mapping crashes on any arguments', () => {
   const mapping = mapped(fd, 0, 1 << 16, 0)
   const methods = [
     ...(['duplicate', 'populate', 'refresh', 'relocate', 'takeOver', 'view'] as const),
-    'adviseHugePages',
+    ...(['guard', 'allow', 'unguard', 'adviseHugePages'] as const),
   ] as const
   const other = fc.constantFrom(
     mapping,
