@@ -89,7 +89,7 @@ test('all that the library does works under ulimit -n 128, thousands of times', 
 test('a peer that does not read stops the buffers of its user, not the messages, and not for longer than it lives', async () => {
   // Root is exempt from the kernel's limit, so that it becomes another user; everybody else is one.
   const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
-  const { status, signal, out, err } = await underLimit(64, 'in-flight.ts', [], user)
+  const { status, signal, out, err } = await underLimit(128, 'in-flight.ts', [], user)
   expect(err).toBe('')
   expect(out.trim().split('\n')).toEqual([
     'the limit is an error of the send',
