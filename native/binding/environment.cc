@@ -52,7 +52,8 @@ void Environment::StoreEnds() {
   for (auto& [region, word] : at_end) {
     if (region->bytes() == nullptr) continue;
     auto* words = reinterpret_cast<uint32_t*>(region->bytes());
-    std::atomic_ref<uint32_t>(words[word]).store(1);
+    // std::atomic_ref, in a way that every C++20 library has.
+    __atomic_store_n(&words[word], 1, __ATOMIC_SEQ_CST);
   }
   at_end.clear();
 }
