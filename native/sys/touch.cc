@@ -26,7 +26,8 @@ Touch TouchOf(const void* context) {
     uint32_t size;
   } record;
   const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
-  const unsigned char* bytes = machine.__reserved;
+  // Bytes in glibc, long doubles in musl.
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&machine.__reserved);
   size_t left = sizeof(machine.__reserved);
   while (left >= sizeof(record)) {
     memcpy(&record, bytes, sizeof(record));
