@@ -6,6 +6,7 @@
 #include "binding/call.h"
 #include "binding/mapping.h"
 #include "binding/register.h"
+#include "binding/words.h"
 #include "sys/memfd.h"
 
 namespace binding {
@@ -46,6 +47,11 @@ int ReadSequence(napi_env env, napi_value list, std::vector<Word>* sequence) {
 }
 
 bool Locate(napi_env env, Word* word) {
+  if (const Mapping* mapping = Mapping::Of(env, word->words)) {
+    int error = 0;
+    word->address = WordOf(*mapping, word->index, &error);
+    return word->address != nullptr;
+  }
   bool is_typed_array = false;
   napi_typedarray_type type = napi_int8_array;
   size_t length = 0;

@@ -6,6 +6,8 @@
 #include <bit>
 #include <cerrno>
 
+#include "binding/external.h"
+
 namespace binding {
 namespace {
 
@@ -69,6 +71,7 @@ void Environment::Create(napi_env env) {
   napi_set_instance_data(
       env, self, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
   self->longest_view = LongestView(env);
+  self->external_buffers = !ExternalForbidden(env);
   napi_value name = nullptr;
   napi_create_string_utf8(env, "dmabuf", NAPI_AUTO_LENGTH, &name);
   napi_async_init(env, nullptr, name, &self->context);

@@ -55,6 +55,8 @@ struct Environment {
   std::vector<std::pair<std::shared_ptr<sys::Region>, uint32_t>> at_end;
   /** The longest external ArrayBuffer the engine takes. */
   uint64_t longest_view = 0;
+  /** Whether the engine takes external ArrayBuffers at all, as far as is known. */
+  bool external_buffers = true;
   /** After the cleanup hook a descriptor has no owner any more and is closed at once. */
   bool closing = false;
 };

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "binding/environment.h"
+#include "binding/external.h"
 
 namespace binding {
 namespace {
@@ -15,13 +16,6 @@ void StoreFreed(napi_env, void*, void* hint) {
   auto* region = static_cast<Shared*>(hint);
   if (*region != nullptr) --(*region)->views;
   delete region;
-}
-
-void ClearException(napi_env env) {
-  bool pending = false;
-  napi_value ignored = nullptr;
-  napi_is_exception_pending(env, &pending);
-  if (pending) napi_get_and_clear_last_exception(env, &ignored);
 }
 
 }  // namespace
@@ -74,21 +68,18 @@ bool Mapping::DetachView(napi_value view) {
 }
 
 napi_value Mapping::MakeView(int* error) {
-  if (region_->byte_length() > Environment::Of(env_).longest_view) {
-    *error = -EFBIG;
+  const Environment& environment = Environment::Of(env_);
+  if (!environment.external_buffers || region_->byte_length() > environment.longest_view) {
+    *error = environment.external_buffers ? -EFBIG : -ENOTSUP;
     return nullptr;
   }
   napi_value buffer = nullptr;
   auto* held = new Shared(region_);
   ++region_->views;
-  napi_status status = napi_create_external_arraybuffer(env_, region_->bytes(), region_->byte_length(),
-                                                        StoreFreed, held, &buffer);
-  if (status != napi_ok) {
-    // Whether the finalizer will still run depends on where it failed. So `held` stays, holding nothing.
+  *error = ExternalArrayBuffer(env_, region_->bytes(), region_->byte_length(), StoreFreed, held, &buffer);
+  if (*error < 0) {
     --region_->views;
     held->reset();
-    ClearException(env_);
-    *error = -ENOTSUP;
     return nullptr;
   }
   ForgetView();

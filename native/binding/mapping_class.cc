@@ -6,6 +6,7 @@
 #include "binding/guard.h"
 #include "binding/mapping.h"
 #include "binding/register.h"
+#include "binding/words.h"
 
 namespace binding {
 namespace {
@@ -139,6 +140,10 @@ void RegisterMapping(napi_env env) {
       method("guard", MappingGuard),
       method("allow", MappingAllow),
       method("unguard", MappingUnguard),
+      method("loadWord", MappingLoadWord),
+      method("storeWord", MappingStoreWord),
+      method("addWord", MappingAddWord),
+      method("orWord", MappingOrWord),
   };
   napi_value constructor = nullptr;
   napi_define_class(env, "Mapping", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(properties), properties,

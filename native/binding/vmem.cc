@@ -4,6 +4,7 @@
 
 #include "binding/call.h"
 #include "binding/environment.h"
+#include "binding/external.h"
 #include "binding/register.h"
 
 namespace binding {
@@ -105,7 +106,9 @@ napi_value AllocatePages(napi_env env, napi_callback_info info) {
   Call call(env, info);
   uint64_t byte_length = call.Size(0);
   if (!call.ok()) return call.Failure();
-  if (byte_length > call.environment().longest_view) return call.Number(-EFBIG);
+  const Environment& environment = call.environment();
+  if (!environment.external_buffers) return call.Number(-ENOTSUP);
+  if (byte_length > environment.longest_view) return call.Number(-EFBIG);
   auto* held = new std::shared_ptr<sys::PageBlock>;
   int result = sys::PageBlock::Allocate(byte_length, held);
   if (result < 0) {
@@ -113,16 +116,10 @@ napi_value AllocatePages(napi_env env, napi_callback_info info) {
     return call.Number(result);
   }
   napi_value buffer = nullptr;
-  napi_status status =
-      napi_create_external_arraybuffer(env, (*held)->base(), byte_length, BlockFreed, held, &buffer);
-  if (status == napi_ok) return buffer;
-  // Whether the finalizer will still run depends on where it failed. So `held` stays, holding nothing.
+  result = ExternalArrayBuffer(env, (*held)->base(), byte_length, BlockFreed, held, &buffer);
+  if (result == 0) return buffer;
   held->reset();
-  napi_value ignored = nullptr;
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  if (pending) napi_get_and_clear_last_exception(env, &ignored);
-  return call.Number(-ENOTSUP);
+  return call.Number(result);
 }
 
 }  // namespace

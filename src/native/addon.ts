@@ -1,3 +1,5 @@
+import type { MappedFile, Vmem } from './vmem.ts'
+
 /**
  * The typed face of the C++ addon: system calls, memory and the fault handler, nothing else.
  *
@@ -239,7 +241,7 @@ export interface Addon {
 
 /** One writer's sequence word: odd while it writes. */
 export interface SequenceWord {
-  readonly words: Uint32Array
+  readonly words: Uint32Array | Mapping
   readonly index: number
 }
 
@@ -250,7 +252,8 @@ export interface Mapping {
   readonly faulted: boolean
   /**
    * The one ArrayBuffer over this mapping: the same object as long as somebody holds it, a new one afterwards.
-   * `-EBADF` after close, `-EBUSY` when the last one was transferred away with its memory (`ab.transfer()`).
+   * `-EBADF` after close, `-EBUSY` when the last one was transferred away with its memory (`ab.transfer()`), `-ENOTSUP`
+   * where this runtime allows none (or `process.env.DMABUF_NO_EXTERNAL` was `1` when the addon was loaded).
    */
   view(): ArrayBuffer | number
   /** Detaches the view, puts an inaccessible guard over the addresses, gives them to the quarantine. Idempotent. */
@@ -292,6 +295,15 @@ export interface Mapping {
   allow(parts: Float64Array, count: number): number
   /** The pages have all their rights again. */
   unguard(): void
+  /**
+   * 32-bit words of the pages, as `Atomics` has them, for where no {@link view} can be had: `-EINVAL` for an index without a
+   * whole word, `-EBADF` after close, `-EACCES` for storing into what is mapped for reading. Values are unsigned.
+   */
+  loadWord(index: number): number
+  storeWord(index: number, value: number): number
+  /** What was there before. */
+  addWord(index: number, value: number): number
+  orWord(index: number, value: number): number
 }
 
 /** Numbers of one element of {@link Mapping.allow}. */
@@ -300,43 +312,6 @@ export const PageRight = { offset: 0, length: 1, right: 2, words: 3 } as const
 export const Right = { none: 0, read: 1, write: 2 } as const
 /** Numbers of one violation; the offset counts from the first byte of the mapping, the time is `process.hrtime`'s. */
 export const ViolationWord = { token: 0, offset: 1, touch: 2, thread: 3, nanoseconds: 4, words: 5 } as const
-
-/** What lies at a range of addresses; inode 0: no file. */
-export interface MappedFile {
-  readonly start: number
-  readonly end: number
-  /** Byte of the file at `start`. */
-  readonly offset: number
-  readonly deviceLow: number
-  readonly deviceHigh: number
-  readonly inodeLow: number
-  readonly inodeHigh: number
-  readonly readable: boolean
-  readonly writable: boolean
-  readonly shared: boolean
-}
-
-/** Memory of this process whose pages lie, or are going to lie, in a memfd. */
-export interface Vmem {
-  /** `mlock(2)` of the file's pages: `-ENOMEM` or `-EPERM` beyond RLIMIT_MEMLOCK. */
-  lock(): number
-  /** Touches the file's pages. */
-  populate(): number
-  /**
-   * Exchanges the pages; all is as before when it fails. `-EBUSY` when some of them are exported already, `-EDEADLK` when
-   * writers could not be made to wait.
-   */
-  share(fd: number): number
-  /** Carries the bytes on partial pages over, in both directions. The memory must still be there. */
-  step(): void
-  /**
-   * Private pages with the contents of this moment, inaccessible from `accessible` bytes of the live pages on. The memory
-   * must still be there. May be tried again when it fails.
-   */
-  end(accessible: number): number
-  /** The memory is not there any more, or out of reach: it is left alone from now on. */
-  abandon(): void
-}
 
 export interface Poll {
   /** Level-triggered; replaces the events watched so far. */
