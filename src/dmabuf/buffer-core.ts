@@ -6,6 +6,7 @@ import { boolean } from '../internal/validate.ts'
 import { refund } from '../memory/budget.ts'
 import { retireStorage } from '../memory/moved-storage.ts'
 import { FROZEN_SEALS, isFrozen } from '../memory/seals.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { AttachmentHost } from './attachment-host.ts'
@@ -62,7 +63,7 @@ export class BufferCore {
   readonly mappings: CoreMappings
   storage: Storage
   /** Bracket words: private to this environment until it is given a slot of a holder segment. */
-  slot: Uint32Array
+  slot: SharedWords
   slotBase: number
   shared: SharedState | undefined
   /** Counts the storages that the buffer has had; 0 while a placed one has none. */
@@ -265,17 +266,17 @@ export class BufferCore {
   showFences(): void {
     const { shared, fences } = this
     if (shared === undefined || !(fences instanceof LocalFences) || this.destroyed) return
-    Atomics.store(shared.words, shared.base + StateRecord.fences, fences.word)
+    shared.words.store(shared.base + StateRecord.fences, fences.word)
   }
 
   // ---- brackets -------------------------------------------------------------------------------------------
 
   get openBrackets(): number {
-    return this.slot[this.slotBase + Slot.count] ?? 0
+    return this.slot.get(this.slotBase + Slot.count)
   }
 
   get openWriteBrackets(): number {
-    return this.slot[this.slotBase + Slot.writers] ?? 0
+    return this.slot.get(this.slotBase + Slot.writers)
   }
 
   /** A bracket, if it can be entered at once; the entry says when not. */
@@ -298,32 +299,32 @@ export class BufferCore {
   raise(writes: boolean): void {
     if (writes && this.beforeWrite !== undefined) this.beforeWrite()
     const { slot, slotBase: base } = this
-    if (Atomics.add(slot, base, 1) >= limits.maxOpenBrackets) {
-      Atomics.sub(slot, base, 1)
+    if (slot.add(base, 1) >= limits.maxOpenBrackets) {
+      slot.add(base, -1)
       throw problem('tooManyBrackets', { name: this.name, count: limits.maxOpenBrackets })
     }
     // Only its own writer and, after that one's death, the exporter look at this word: no order is needed.
-    if (writes && slot[base + Slot.writers]!++ === 0) this.#turnSequence()
+    if (writes && slot.count(base + Slot.writers, 1) === 1) this.#turnSequence()
   }
 
   /** E1: everything written inside the bracket is visible before the bracket is seen to end. */
   lower(writes: boolean): void {
     const { slot, slotBase: base } = this
-    if (writes && --slot[base + Slot.writers]! === 0) this.#turnSequence()
-    Atomics.sub(slot, base, 1)
+    if (writes && slot.count(base + Slot.writers, -1) === 0) this.#turnSequence()
+    slot.add(base, -1)
     if (this.entry !== undefined) this.entry.lowered()
   }
 
   /** Odd from the first write bracket to the end of the last one, however many overlap. */
   #turnSequence(): void {
     if (this.role === 'exporter' && this.shared !== undefined) {
-      Atomics.add(this.shared.words, this.shared.base + StateRecord.writeSequence, 1)
-    } else Atomics.add(this.slot, this.slotBase + Slot.writeSequence, 1)
+      this.shared.words.add(this.shared.base + StateRecord.writeSequence, 1)
+    } else this.slot.add(this.slotBase + Slot.writeSequence, 1)
   }
 
   /** Gives the brackets another place to be counted in; those that are open are taken along. */
-  moveSlot(words: Uint32Array, base: number): void {
-    for (let word = 0; word < SLOT_WORDS; word++) words[base + word] = this.slot[this.slotBase + word] ?? 0
+  moveSlot(words: SharedWords, base: number): void {
+    for (let word = 0; word < SLOT_WORDS; word++) words.set(base + word, this.slot.get(this.slotBase + word))
     this.slot = words
     this.slotBase = base
   }
@@ -332,10 +333,9 @@ export class BufferCore {
   takeInterrupted(): boolean {
     const { shared } = this
     if (shared === undefined) return false
-    let broken = Atomics.load(shared.words, shared.base + StateRecord.broken)
+    let broken = shared.words.load(shared.base + StateRecord.broken)
     // A dead exporter cannot count itself: its own sequence word has stayed odd.
-    if (!shared.exporterAlive)
-      broken += Atomics.load(shared.words, shared.base + StateRecord.writeSequence) & 1
+    if (!shared.exporterAlive) broken += shared.words.load(shared.base + StateRecord.writeSequence) & 1
     if (broken === this.#brokenSeen) return false
     this.#brokenSeen = broken
     return true
@@ -350,7 +350,7 @@ export class BufferCore {
     if (this.revoked) return true
     const { shared } = this
     if (shared === undefined) return false
-    return (Atomics.load(shared.words, shared.base + StateRecord.flags) & RecordFlag.revoked) !== 0
+    return (shared.words.load(shared.base + StateRecord.flags) & RecordFlag.revoked) !== 0
   }
 
   /**
@@ -364,11 +364,11 @@ export class BufferCore {
     // Memory that was not allocated here had a life before, and may have writers from then.
     if (this.role === 'exporter' && this.storage.charged === 0) return undefined
     if (shared === undefined) {
-      const own = { words: this.slot, index: this.slotBase + Slot.writeSequence }
+      const own = { words: this.slot.source, index: this.slotBase + Slot.writeSequence }
       const alone = this.storage.sharing === 'read-only' || !this.exposed
       return this.role === 'exporter' && alone ? [own] : undefined
     }
     if (this.storage.sharing !== 'read-only') return undefined
-    return [{ words: shared.words, index: shared.base + StateRecord.writeSequence }]
+    return [{ words: shared.words.source, index: shared.base + StateRecord.writeSequence }]
   }
 }

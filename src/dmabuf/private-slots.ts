@@ -1,3 +1,4 @@
+import { ArrayWords, clearWords, type SharedWords } from '../memory/shared-words.ts'
 import { SLOT_WORDS } from './words.ts'
 
 /**
@@ -5,16 +6,16 @@ import { SLOT_WORDS } from './words.ts'
  * environment's own memory, many to a block.
  */
 const SLOTS_PER_BLOCK = 1024
-const blocks: Uint32Array[] = []
+const blocks: ArrayWords[] = []
 const free: number[] = []
 let used = 0
 
 export function takePrivateSlot(): number {
   const slot = free.pop() ?? used++
   const block = Math.floor(slot / SLOTS_PER_BLOCK)
-  blocks[block] ??= new Uint32Array(SLOTS_PER_BLOCK * SLOT_WORDS)
+  blocks[block] ??= new ArrayWords(new Uint32Array(SLOTS_PER_BLOCK * SLOT_WORDS))
   const base = privateBase(slot)
-  blocks[block].fill(0, base, base + SLOT_WORDS)
+  clearWords(blocks[block], base, base + SLOT_WORDS)
   return slot
 }
 
@@ -22,8 +23,8 @@ export function givePrivateSlot(slot: number): void {
   free.push(slot)
 }
 
-export function privateWords(slot: number): Uint32Array {
-  return blocks[Math.floor(slot / SLOTS_PER_BLOCK)] as Uint32Array
+export function privateWords(slot: number): SharedWords {
+  return blocks[Math.floor(slot / SLOTS_PER_BLOCK)] as ArrayWords
 }
 
 export function privateBase(slot: number): number {

@@ -1,3 +1,4 @@
+import type { SharedWords } from '../memory/shared-words.ts'
 import type { MoveAudience } from './move-audience.ts'
 
 /** A process that holds a buffer of this exporter, as `bufinfo` shows it. */
@@ -14,7 +15,7 @@ export interface HolderInfo {
 /** What the sharing layer knows of a buffer that has left this environment, or came to it. */
 export interface SharedState {
   /** Words of the state segment and where the buffer's record begins in them. */
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   /** Holders that registered; empty where this environment is itself a holder. */
   holders(): HolderInfo[]

@@ -7,6 +7,7 @@ import { type CacheLayout, cacheLayout, formatCache, HEADER_BYTES } from '../mem
 import type { GuardMode } from '../memory/guard/violation.ts'
 import { createMemfd, type HugePages, storageBytes } from '../memory/memfd.ts'
 import { READ_ONLY_SEALS, type Sharing, WRITABLE_SEALS } from '../memory/seals.ts'
+import { ArrayWords } from '../memory/shared-words.ts'
 import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 
@@ -75,7 +76,7 @@ function writeHeader(fd: number, layout: CacheLayout, { name, lineSize, seed }: 
   const mapping = addon().map(fd, layout.header, HEADER_BYTES, MapKind.shared)
   if (typeof mapping === 'number') throw systemError(mapping, 'mmap', `mapping buffer ${name}`)
   const header = new Uint32Array(HEADER_BYTES / 4)
-  formatCache(header, lineSize, seed)
+  formatCache(new ArrayWords(header), lineSize, seed)
   addon().copyIn(mapping, 0, new Uint8Array(header.buffer))
   mapping.close()
 }

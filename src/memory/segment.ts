@@ -1,12 +1,14 @@
-import { checked, systemError } from '../internal/errors.ts'
+import { checked, errno, systemError } from '../internal/errors.ts'
 import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { MappedWords } from './mapped-words.ts'
 import { READ_ONLY_SEALS, Seal } from './seals.ts'
+import { ArrayWords, type SharedWords } from './shared-words.ts'
 
 /** A page that this environment writes and others read: sealed against every other writer before it is sent. */
 export interface OwnSegment {
   readonly fd: number
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly mapping: Mapping
 }
 
@@ -26,17 +28,25 @@ export function createSegment(name: string, byteLength: number): OwnSegment {
 }
 
 /** Maps another's segment for reading. */
-export function mapSegment(fd: number, byteLength: number): { words: Uint32Array; mapping: Mapping } {
+export function mapSegment(fd: number, byteLength: number): { words: SharedWords; mapping: Mapping } {
   return mapWords(fd, byteLength, MapKind.sharedReadOnly)
 }
 
-function mapWords(fd: number, byteLength: number, kind: MapKind): { words: Uint32Array; mapping: Mapping } {
+function mapWords(fd: number, byteLength: number, kind: MapKind): { words: SharedWords; mapping: Mapping } {
   const mapping = addon().map(fd, 0, byteLength, kind)
   if (typeof mapping === 'number') throw systemError(mapping, 'mmap', 'mapping a shared page')
-  const view = mapping.view()
-  if (typeof view === 'number') {
+  try {
+    return { words: wordsOf(mapping), mapping }
+  } catch (error) {
     mapping.close()
-    throw systemError(view, 'mmap', 'mapping a shared page')
+    throw error
   }
-  return { words: new Uint32Array(view), mapping }
+}
+
+/** The words of a mapping, by whatever way this runtime has to them. */
+export function wordsOf(mapping: Mapping): SharedWords {
+  const view = mapping.view()
+  if (typeof view !== 'number') return new ArrayWords(new Uint32Array(view))
+  if (view === -errno.ENOTSUP) return new MappedWords(mapping)
+  throw systemError(view, 'mmap', 'mapping a shared page')
 }

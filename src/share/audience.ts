@@ -3,6 +3,7 @@ import type { Storage } from '../dmabuf/storage.ts'
 import { StateRecord } from '../dmabuf/words.ts'
 import type { DmaBufError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import { storageBody } from './private-body.ts'
 import { type PrivateInit, PrivateType } from './private-message.ts'
 import type { Registration } from './registration.ts'
@@ -10,7 +11,7 @@ import type { Registration } from './registration.ts'
 /** The buffer whose holders these are. */
 export interface AudienceOwner {
   /** Words of the state segment and where the buffer's record begins in them. */
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   /** What names it in every message. */
   readonly name: Pick<PrivateInit, 'segment' | 'record' | 'idLow' | 'idHigh'>
@@ -112,7 +113,7 @@ export class Audience implements MoveAudience {
 
   begin(): void {
     const { words, base } = this.#owner
-    Atomics.store(words, base + StateRecord.moving, 1)
+    words.store(base + StateRecord.moving, 1)
   }
 
   quiet(signal: AbortSignal): Promise<void> {
@@ -160,7 +161,7 @@ export class Audience implements MoveAudience {
 
   end(generation: number): void {
     const { words, base } = this.#owner
-    Atomics.store(words, base + StateRecord.moving, 0)
+    words.store(base + StateRecord.moving, 0)
     this.#moving = false
     this.#inside.clear()
     this.#behind.clear()

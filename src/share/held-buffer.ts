@@ -5,6 +5,7 @@ import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import { Slot, StateRecord } from '../dmabuf/words.ts'
 import { type DmaBufError, problem } from '../internal/errors.ts'
 import { dismiss } from '../memory/gate.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import { addon } from '../native/load.ts'
 import type { HolderSlot } from './holder-pages.ts'
 import { park, unpark } from './parking.ts'
@@ -35,7 +36,7 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
   readonly record: number
   readonly idLow: number
   readonly idHigh: number
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   /** Of a buffer that was placed when it came. */
   readonly placed: PlacedHolder | undefined
@@ -62,7 +63,7 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
     core.moveSlot(this.#slot.words, this.#slot.base)
     this.generation = generation
     core.shared = this
-    core.coherence = coherenceFor(core, coherencyOf(this.words[this.base + StateRecord.flags] ?? 0))
+    core.coherence = coherenceFor(core, coherencyOf(this.words.get(this.base + StateRecord.flags)))
     core.forgetInterrupted()
     core.host = new RemoteHost(this)
     core.fences = new RemoteFences(this)
@@ -142,17 +143,17 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
 
   /** Generation of the storage that this environment has. */
   get generation(): number {
-    return this.#slot.words[this.#slot.base + Slot.mapped] ?? 0
+    return this.#slot.words.get(this.#slot.base + Slot.mapped)
   }
 
   set generation(generation: number) {
-    this.#slot.words[this.#slot.base + Slot.mapped] = generation
+    this.#slot.words.set(this.#slot.base + Slot.mapped, generation)
     this.core.generation = generation
   }
 
   get othersWrite(): boolean {
     if (!this.exporterAlive) return false
-    return (Atomics.load(this.words, this.base + StateRecord.writeSequence) & 1) !== 0
+    return (this.words.load(this.base + StateRecord.writeSequence) & 1) !== 0
   }
 
   holders(): HolderInfo[] {

@@ -1,10 +1,11 @@
 import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS } from '../dmabuf/words.ts'
 import { createSegment, type OwnSegment } from '../memory/segment.ts'
+import { clearWords, type SharedWords } from '../memory/shared-words.ts'
 import { addon } from '../native/load.ts'
 
 /** A slot of a holder page: where this environment counts its brackets on one buffer. */
 export interface HolderSlot {
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   /** Number across all pages of the connection, as the exporter is told. */
   readonly number: number
@@ -31,13 +32,13 @@ export class HolderPages {
     const page = Math.floor(number / SLOTS)
     const segment = this.#segments[page] ?? this.#addSegment()
     const base = (1 + (number % SLOTS)) * SLOT_WORDS
-    segment.words.fill(0, base, base + SLOT_WORDS)
+    clearWords(segment.words, base, base + SLOT_WORDS)
     if (number === this.#used) this.#used++
     return { words: segment.words, base, number }
   }
 
   give(slot: HolderSlot): void {
-    slot.words.fill(0, slot.base, slot.base + SLOT_WORDS)
+    clearWords(slot.words, slot.base, slot.base + SLOT_WORDS)
     this.#free.push(slot.number)
   }
 
@@ -51,9 +52,9 @@ export class HolderPages {
 
   #addSegment(): OwnSegment {
     const segment = createSegment('dmabuf-holder', HOLDER_SEGMENT_BYTES)
-    segment.words[0] = HOLDER_MAGIC
-    segment.words[1] = PAGE_VERSION | ((SLOT_WORDS * 4) << 16)
-    segment.words[2] = SLOTS
+    segment.words.set(0, HOLDER_MAGIC)
+    segment.words.set(1, PAGE_VERSION | ((SLOT_WORDS * 4) << 16))
+    segment.words.set(2, SLOTS)
     this.#segments.push(segment)
     this.#added(segment.fd)
     return segment

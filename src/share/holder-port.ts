@@ -1,6 +1,7 @@
 import { RECORDS, STATE_SEGMENT_BYTES, StateRecord } from '../dmabuf/words.ts'
 import { identityKey } from '../memory/facts.ts'
 import { admitSegment } from '../memory/gate.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import { addon } from '../native/load.ts'
 import { exporterPort } from './exporter-port.ts'
 import { heldBuffer } from './held-buffer.ts'
@@ -104,7 +105,7 @@ export function holderPort(): HolderPort {
 }
 
 /** The words of a record and where it begins. */
-export function recordOf(state: StateRef, record: number): { words: Uint32Array; base: number } {
+export function recordOf(state: StateRef, record: number): { words: SharedWords; base: number } {
   return { words: state.words, base: StateSegment.base(record) }
 }
 
@@ -112,5 +113,5 @@ export function recordOf(state: StateRef, record: number): { words: Uint32Array;
 export function recordIs(state: StateRef, record: number, idLow: number, idHigh: number): boolean {
   if (record >= RECORDS || (idLow === 0 && idHigh === 0)) return false
   const { words, base } = recordOf(state, record)
-  return words[base + StateRecord.idLow] === idLow && words[base + StateRecord.idHigh] === idHigh
+  return words.get(base + StateRecord.idLow) === idLow && words.get(base + StateRecord.idHigh) === idHigh
 }

@@ -94,7 +94,7 @@ export class IncomingHandles {
       return own
     }
     const { words, base } = recordOf(state, record)
-    const flags = Atomics.load(words, base + StateRecord.flags)
+    const flags = words.load(base + StateRecord.flags)
     if ((handle.flags & HandleFlag.placed) !== 0) {
       if ((flags & RecordFlag.placed) === 0)
         return 'a handle without storage of a buffer that was never placed'
@@ -109,7 +109,7 @@ export class IncomingHandles {
   /** A buffer whose storage is in the handle, and never another. Consumes the descriptors when it returns one. */
   #fixed(handle: Handle, state: RemoteState, storage: number, leash: number): BufferCore | string {
     const { words, base } = recordOf(state, handle.record)
-    const generation = Atomics.load(words, base + StateRecord.generation)
+    const generation = words.load(base + StateRecord.generation)
     const { known, held } = heldAs(state, handle)
     if (held !== undefined && held.generation === generation) {
       // Here already, or parked, with the storage that its record names: this descriptor is not needed.
@@ -120,8 +120,7 @@ export class IncomingHandles {
     const admitted = this.#admit(handle, storage)
     if (typeof admitted === 'string') return admitted
     const bound =
-      storageIs(words, base, admitted.facts) &&
-      Atomics.load(words, base + StateRecord.generation) === generation
+      storageIs(words, base, admitted.facts) && words.load(base + StateRecord.generation) === generation
     if (!bound) return 'a handle whose storage is not the one its record names'
     if (held?.placed !== undefined) {
       // It was fixed since it came; this one serves if its exporter has died in between.
@@ -147,7 +146,7 @@ export class IncomingHandles {
   /** A buffer that its exporter may move: the storage, if there is one, is a fallback. Consumes the descriptors likewise. */
   #placed(handle: Handle, state: RemoteState, storage: number, leash: number): BufferCore | string {
     const { words, base } = recordOf(state, handle.record)
-    const writable = (Atomics.load(words, base + StateRecord.flags) & RecordFlag.readOnly) === 0
+    const writable = (words.load(base + StateRecord.flags) & RecordFlag.readOnly) === 0
     const { known, held } = heldAs(state, handle)
     const toCome = held?.core.storage ?? storageToCome(handle.byteLength, writable)
     const fallback = storage < 0 ? undefined : admitPlaced(storage, handle.offset, toCome)

@@ -96,7 +96,7 @@ export class OutgoingHandles {
     const source = sourceOf(core)
     const { words, base } = source
     let flags = HandleFlag.leash | readOnly | storageFlags(core)
-    let generation = words[base + StateRecord.generation] ?? 0
+    let generation = words.get(base + StateRecord.generation)
     if (core.recycled) flags |= HandleFlag.recycled
     if ((flags & HandleFlag.fallback) !== 0) generation = core.generation
     if ((flags & HandleFlag.storage) !== 0) push(descriptors, storage.fd)

@@ -6,6 +6,7 @@ import { abortable } from '../internal/abort.ts'
 import { type DmaBufError, problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { inspect } from '../memory/facts.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import { addon } from '../native/load.ts'
 import { storageIs } from './received-storage.ts'
 
@@ -13,7 +14,7 @@ import { storageIs } from './received-storage.ts'
 export interface PlacedOwner {
   readonly core: BufferCore
   /** The exporter's record of the buffer. */
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   /** The storage that this environment maps; writing it tells the exporter. */
   generation: number
@@ -196,18 +197,18 @@ export class PlacedHolder implements Entry {
   /** A dead exporter may have left it at 1. */
   get #moving(): boolean {
     const { words, base, exporterAlive } = this.#owner
-    return exporterAlive && Atomics.load(words, base + StateRecord.moving) !== 0
+    return exporterAlive && words.load(base + StateRecord.moving) !== 0
   }
 
   /** Generation of the present storage; 0: none yet. */
   get #present(): number {
     const { words, base } = this.#owner
-    return Atomics.load(words, base + StateRecord.generation)
+    return words.load(base + StateRecord.generation)
   }
 
   get #fixed(): boolean {
     const { words, base } = this.#owner
-    return (Atomics.load(words, base + StateRecord.flags) & RecordFlag.fixed) !== 0
+    return (words.load(base + StateRecord.flags) & RecordFlag.fixed) !== 0
   }
 
   /** Whether there is nothing to wait for. */

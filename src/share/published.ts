@@ -2,6 +2,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import type { Storage } from '../dmabuf/storage.ts'
 import { RecordFlag, StateRecord } from '../dmabuf/words.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import { Audience, type AudienceOwner } from './audience.ts'
 import { Leash } from './leash.ts'
 import { PrivateType } from './private-message.ts'
@@ -14,7 +15,7 @@ export class Published implements SharedState, AudienceOwner {
   readonly core: BufferCore
   readonly state: StateSegment
   readonly record: number
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   readonly leash = new Leash()
   readonly exporterAlive = true
@@ -39,11 +40,11 @@ export class Published implements SharedState, AudienceOwner {
   }
 
   get idLow(): number {
-    return this.words[this.base + StateRecord.idLow] ?? 0
+    return this.words.get(this.base + StateRecord.idLow)
   }
 
   get idHigh(): number {
-    return this.words[this.base + StateRecord.idHigh] ?? 0
+    return this.words.get(this.base + StateRecord.idHigh)
   }
 
   /** It left as a placed buffer, though it may have been fixed since. */
@@ -83,11 +84,11 @@ export class Published implements SharedState, AudienceOwner {
 
   /** A write bracket of a holder died open. */
   countBroken(): void {
-    Atomics.add(this.words, this.base + StateRecord.broken, 1)
+    this.words.add(this.base + StateRecord.broken, 1)
   }
 
   setFlag(flag: number): void {
-    Atomics.or(this.words, this.base + StateRecord.flags, flag)
+    this.words.or(this.base + StateRecord.flags, flag)
   }
 
   revoke(): void {
@@ -104,6 +105,6 @@ export class Published implements SharedState, AudienceOwner {
   }
 
   #has(flag: number): boolean {
-    return ((this.words[this.base + StateRecord.flags] ?? 0) & flag) !== 0
+    return (this.words.get(this.base + StateRecord.flags) & flag) !== 0
   }
 }

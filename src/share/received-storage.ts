@@ -2,6 +2,7 @@ import type { Storage } from '../dmabuf/storage.ts'
 import { StateRecord } from '../dmabuf/words.ts'
 import type { FileIdentity } from '../memory/facts.ts'
 import { admitStorage, isWritable } from '../memory/gate.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 
 /** What a placed buffer is known to be before its storage has come. */
 export function storageToCome(byteLength: number, writable: boolean): Storage {
@@ -26,11 +27,11 @@ export function admitPlaced(fd: number, offset: number, present: Storage): Stora
 }
 
 /** Whether a file is the storage that a record names: nobody but the exporter can write that. */
-export function storageIs(words: Uint32Array, base: number, file: FileIdentity): boolean {
+export function storageIs(words: SharedWords, base: number, file: FileIdentity): boolean {
   return (
-    words[base + StateRecord.storageInodeLow] === file.inodeLow &&
-    words[base + StateRecord.storageInodeHigh] === file.inodeHigh &&
-    words[base + StateRecord.storageDeviceLow] === file.deviceLow &&
-    words[base + StateRecord.storageDeviceHigh] === file.deviceHigh
+    words.get(base + StateRecord.storageInodeLow) === file.inodeLow &&
+    words.get(base + StateRecord.storageInodeHigh) === file.inodeHigh &&
+    words.get(base + StateRecord.storageDeviceLow) === file.deviceLow &&
+    words.get(base + StateRecord.storageDeviceHigh) === file.deviceHigh
   )
 }

@@ -4,6 +4,7 @@ import { FENCES_FOR_READERS, FENCES_FOR_WRITERS, type FenceHost } from '../dmabu
 import { StateRecord } from '../dmabuf/words.ts'
 import { abortable } from '../internal/abort.ts'
 import type { DmaBufError } from '../internal/errors.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import type { Fence } from '../sync/fence.ts'
 import { leavesOf, mergeFences } from '../sync/merge.ts'
 import { accessNumber, fenceFreight } from './fence-message.ts'
@@ -14,7 +15,7 @@ import type { Request } from './remote-requests.ts'
 /** The buffer of another exporter whose fences are meant. */
 export interface FenceOwner {
   readonly core: BufferCore
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly base: number
   readonly exporterAlive: boolean
   readonly cut: boolean
@@ -46,7 +47,7 @@ export class RemoteFences implements FenceHost {
   pending(access: Access): boolean {
     const { words, base } = this.#owner
     const mask = access === 'read' ? FENCES_FOR_READERS : FENCES_FOR_WRITERS
-    return (Atomics.load(words, base + StateRecord.fences) & mask) !== 0 && this.#owner.exporterAlive
+    return (words.load(base + StateRecord.fences) & mask) !== 0 && this.#owner.exporterAlive
   }
 
   async exportFence(access: Access, signal: AbortSignal | undefined): Promise<Fence> {

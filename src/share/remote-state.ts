@@ -9,6 +9,7 @@ import {
 } from '../dmabuf/words.ts'
 import { type FileIdentity, inspectDoor, sameFile } from '../memory/facts.ts'
 import { mapSegment } from '../memory/segment.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { RemoteExporter } from './remote-exporter.ts'
@@ -17,7 +18,7 @@ import type { RemoteExporter } from './remote-exporter.ts'
 export class RemoteState {
   /** Owned; passed on when a buffer is forwarded. */
   readonly fd: number
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly segment: number
   readonly exporter: RemoteExporter
   /** The buffers that this environment has of it, by record. */
@@ -28,14 +29,14 @@ export class RemoteState {
 
   constructor(
     fd: number,
-    words: Uint32Array,
+    words: SharedWords,
     mapping: Mapping,
     exporter: RemoteExporter,
     closed: () => void,
   ) {
     this.fd = fd
     this.words = words
-    this.segment = words[StateHeader.segment] ?? 0
+    this.segment = words.get(StateHeader.segment)
     this.exporter = exporter
     this.#mapping = mapping
     this.#closed = closed
@@ -57,14 +58,14 @@ export class RemoteState {
 }
 
 /** Maps a state segment whose seals are checked already; returns what is wrong with its header. */
-export function openState(fd: number): { words: Uint32Array; mapping: Mapping } | string {
+export function openState(fd: number): { words: SharedWords; mapping: Mapping } | string {
   const state = mapSegment(fd, STATE_SEGMENT_BYTES)
-  const version = state.words[StateHeader.version] ?? 0
+  const version = state.words.get(StateHeader.version)
   let wrong: string | undefined
-  if (state.words[StateHeader.magic] !== STATE_MAGIC) wrong = 'a state segment without its magic word'
+  if (state.words.get(StateHeader.magic) !== STATE_MAGIC) wrong = 'a state segment without its magic word'
   else if ((version & 0xffff) !== PAGE_VERSION) {
     wrong = `a state segment of version ${version & 0xffff}, and this side knows ${PAGE_VERSION}`
-  } else if (version >>> 16 !== RECORD_WORDS * 4 || state.words[StateHeader.records] !== RECORDS) {
+  } else if (version >>> 16 !== RECORD_WORDS * 4 || state.words.get(StateHeader.records) !== RECORDS) {
     wrong = 'a state segment of another geometry'
   }
   if (wrong === undefined) return state
@@ -73,12 +74,12 @@ export function openState(fd: number): { words: Uint32Array; mapping: Mapping } 
 }
 
 /** The door that a state segment names, or `undefined` where its exporter has none. */
-function namedDoor(words: Uint32Array): FileIdentity | undefined {
+function namedDoor(words: SharedWords): FileIdentity | undefined {
   const identity = {
-    deviceLow: words[StateHeader.doorDeviceLow] ?? 0,
-    deviceHigh: words[StateHeader.doorDeviceHigh] ?? 0,
-    inodeLow: words[StateHeader.doorInodeLow] ?? 0,
-    inodeHigh: words[StateHeader.doorInodeHigh] ?? 0,
+    deviceLow: words.get(StateHeader.doorDeviceLow),
+    deviceHigh: words.get(StateHeader.doorDeviceHigh),
+    inodeLow: words.get(StateHeader.doorInodeLow),
+    inodeHigh: words.get(StateHeader.doorInodeHigh),
   }
   return identity.inodeLow === 0 && identity.inodeHigh === 0 ? undefined : identity
 }
@@ -87,7 +88,7 @@ function namedDoor(words: Uint32Array): FileIdentity | undefined {
  * Whether a door belongs to a state segment: `'door'` when it is the socket that the segment names, `'pair'` for a
  * connected end of an exporter without a door, or what is wrong.
  */
-export function bindDoor(words: Uint32Array, fd: number): { kind: 'door' | 'pair'; key: string } | string {
+export function bindDoor(words: SharedWords, fd: number): { kind: 'door' | 'pair'; key: string } | string {
   const named = namedDoor(words)
   if (named === undefined) {
     // Asked of the socket layer alone: watching another file would ask whoever serves it.

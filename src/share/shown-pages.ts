@@ -2,11 +2,12 @@ import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Sl
 import { limits } from '../internal/limits.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { mapSegment } from '../memory/segment.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 
 interface ShownPage {
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly mapping: Mapping
 }
 
@@ -39,8 +40,8 @@ export class ShownPages {
       native.close(fd)
     }
     this.#pages.push(page)
-    const version = (page.words[1] ?? 0) & 0xffff
-    if (page.words[0] !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'
+    const version = page.words.get(1) & 0xffff
+    if (page.words.get(0) !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'
     return undefined
   }
 
@@ -65,7 +66,7 @@ export class ShownPages {
 
   #word(slot: number, word: number): number {
     const page = this.#pages[Math.floor(slot / SLOTS)]
-    return page === undefined ? 0 : Atomics.load(page.words, (1 + (slot % SLOTS)) * SLOT_WORDS + word)
+    return page === undefined ? 0 : page.words.load((1 + (slot % SLOTS)) * SLOT_WORDS + word)
   }
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../dmabuf/words.ts'
 import { type FileIdentity, inspect } from '../memory/facts.ts'
 import { createSegment, type OwnSegment } from '../memory/segment.ts'
+import { clearWords, type SharedWords } from '../memory/shared-words.ts'
 import { addon } from '../native/load.ts'
 
 /** Ids are never used again in this exporter's life; 2^53 of them do not run out. */
@@ -34,22 +35,24 @@ export class StateSegment {
     if (typeof identity === 'number') throw new Error('a segment just made has no identity')
     this.identity = identity
     const { words } = this.#segment
-    words[StateHeader.magic] = STATE_MAGIC
-    words[StateHeader.version] = PAGE_VERSION | ((RECORD_WORDS * 4) << 16)
-    words[StateHeader.records] = RECORDS
-    words[StateHeader.segment] = number
-    words.set(new Uint32Array(uuid.buffer, uuid.byteOffset, 4), StateHeader.uuid)
-    words[StateHeader.doorDeviceLow] = door?.deviceLow ?? 0
-    words[StateHeader.doorDeviceHigh] = door?.deviceHigh ?? 0
-    words[StateHeader.doorInodeLow] = door?.inodeLow ?? 0
-    words[StateHeader.doorInodeHigh] = door?.inodeHigh ?? 0
+    words.set(StateHeader.magic, STATE_MAGIC)
+    words.set(StateHeader.version, PAGE_VERSION | ((RECORD_WORDS * 4) << 16))
+    words.set(StateHeader.records, RECORDS)
+    words.set(StateHeader.segment, number)
+    for (const [word, part] of new Uint32Array(uuid.buffer, uuid.byteOffset, 4).entries()) {
+      words.set(StateHeader.uuid + word, part)
+    }
+    words.set(StateHeader.doorDeviceLow, door?.deviceLow ?? 0)
+    words.set(StateHeader.doorDeviceHigh, door?.deviceHigh ?? 0)
+    words.set(StateHeader.doorInodeLow, door?.inodeLow ?? 0)
+    words.set(StateHeader.doorInodeHigh, door?.inodeHigh ?? 0)
   }
 
   get fd(): number {
     return this.#segment.fd
   }
 
-  get words(): Uint32Array {
+  get words(): SharedWords {
     return this.#segment.words
   }
 
@@ -66,7 +69,7 @@ export class StateSegment {
   find(record: number, idLow: number, idHigh: number): BufferCore | undefined {
     const base = StateSegment.base(record)
     const { words } = this
-    if (words[base + StateRecord.idLow] !== idLow || words[base + StateRecord.idHigh] !== idHigh)
+    if (words.get(base + StateRecord.idLow) !== idLow || words.get(base + StateRecord.idHigh) !== idHigh)
       return undefined
     return this.#cores[record]
   }
@@ -78,13 +81,13 @@ export class StateSegment {
     const base = StateSegment.base(record)
     const { words } = this
     const id = ++lastId
-    words.fill(0, base, base + RECORD_WORDS)
-    words[base + StateRecord.idLow] = id >>> 0
-    words[base + StateRecord.idHigh] = Math.floor(id / 2 ** 32)
+    clearWords(words, base, base + RECORD_WORDS)
+    words.set(base + StateRecord.idLow, id >>> 0)
+    words.set(base + StateRecord.idHigh, Math.floor(id / 2 ** 32))
     const readOnly = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
-    words[base + StateRecord.flags] = readOnly | coherencyFlag(core.coherence?.coherency)
+    words.set(base + StateRecord.flags, readOnly | coherencyFlag(core.coherence?.coherency))
     // A buffer may leave while it is being written: the end of that bracket turns the word to even.
-    words[base + StateRecord.writeSequence] = core.openWriteBrackets > 0 ? 1 : 0
+    words.set(base + StateRecord.writeSequence, core.openWriteBrackets > 0 ? 1 : 0)
     if (core.generation > 0) this.setStorage(record, core.storage, core.generation)
     return record
   }
@@ -95,17 +98,17 @@ export class StateSegment {
     if (typeof facts === 'number') throw new Error(`storage ${storage.fd} is gone`)
     const base = StateSegment.base(record)
     const { words } = this
-    words[base + StateRecord.storageDeviceLow] = facts.deviceLow
-    words[base + StateRecord.storageDeviceHigh] = facts.deviceHigh
-    words[base + StateRecord.storageInodeLow] = facts.inodeLow
-    words[base + StateRecord.storageInodeHigh] = facts.inodeHigh
-    Atomics.store(words, base + StateRecord.generation, generation)
+    words.set(base + StateRecord.storageDeviceLow, facts.deviceLow)
+    words.set(base + StateRecord.storageDeviceHigh, facts.deviceHigh)
+    words.set(base + StateRecord.storageInodeLow, facts.inodeLow)
+    words.set(base + StateRecord.storageInodeHigh, facts.inodeHigh)
+    words.store(base + StateRecord.generation, generation)
   }
 
   remove(record: number): void {
     const base = StateSegment.base(record)
-    this.words[base + StateRecord.idLow] = 0
-    this.words[base + StateRecord.idHigh] = 0
+    this.words.set(base + StateRecord.idLow, 0)
+    this.words.set(base + StateRecord.idHigh, 0)
     this.#cores[record] = undefined
     this.#free.push(record)
   }

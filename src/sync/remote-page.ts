@@ -1,6 +1,7 @@
 import { errno } from '../internal/errors.ts'
 import { type FileFacts, identityKey } from '../memory/facts.ts'
 import { mapSegment } from '../memory/segment.ts'
+import type { SharedWords } from '../memory/shared-words.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import { newContext } from './context.ts'
@@ -16,7 +17,7 @@ const pages = new Map<string, RemotePage>()
 /** The timelines of another environment: written by it alone, which the kernel vouches for. */
 export class RemotePage {
   readonly fd: number
-  readonly words: Uint32Array
+  readonly words: SharedWords
   /** By slot, context and number. */
   readonly pending = new Map<string, RemoteFence>()
   readonly #key: string
@@ -26,7 +27,7 @@ export class RemotePage {
   #pidfd = -1
   #dead = false
 
-  private constructor(fd: number, key: string, words: Uint32Array, mapping: Mapping) {
+  private constructor(fd: number, key: string, words: SharedWords, mapping: Mapping) {
     this.fd = fd
     this.#key = key
     this.words = words
@@ -54,7 +55,7 @@ export class RemotePage {
 
   /** Nobody will write the page any more. */
   get ended(): boolean {
-    return this.#dead || Atomics.load(this.words, TimelineHeader.ended) !== 0
+    return this.#dead || this.words.load(TimelineHeader.ended) !== 0
   }
 
   /** Asks whether its process is there, for those who cannot wait for the event. */

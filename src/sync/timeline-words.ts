@@ -1,4 +1,5 @@
 import { errno } from '../internal/errors.ts'
+import { clearWords, type SharedWords } from '../memory/shared-words.ts'
 import { isLater } from './seqno.ts'
 
 /**
@@ -43,59 +44,59 @@ function baseOf(slot: number): number {
   return (1 + slot) * SLOT_WORDS
 }
 
-export function writeTimelineHeader(words: Uint32Array): void {
-  words[TimelineHeader.version] = TIMELINE_VERSION | ((SLOT_WORDS * 4) << 16)
-  words[TimelineHeader.slots] = TIMELINE_SLOTS
-  words[TimelineHeader.magic] = TIMELINE_MAGIC
+export function writeTimelineHeader(words: SharedWords): void {
+  words.set(TimelineHeader.version, TIMELINE_VERSION | ((SLOT_WORDS * 4) << 16))
+  words.set(TimelineHeader.slots, TIMELINE_SLOTS)
+  words.set(TimelineHeader.magic, TIMELINE_MAGIC)
 }
 
-export function isTimelinePage(words: Uint32Array): boolean {
+export function isTimelinePage(words: SharedWords): boolean {
   const { magic, version, slots } = TimelineHeader
   return (
-    words[magic] === TIMELINE_MAGIC &&
-    words[version] === (TIMELINE_VERSION | ((SLOT_WORDS * 4) << 16)) &&
-    words[slots] === TIMELINE_SLOTS
+    words.get(magic) === TIMELINE_MAGIC &&
+    words.get(version) === (TIMELINE_VERSION | ((SLOT_WORDS * 4) << 16)) &&
+    words.get(slots) === TIMELINE_SLOTS
   )
 }
 
 /** Gives a slot to a timeline. */
 export function writeTimeline(
-  words: Uint32Array,
+  words: SharedWords,
   slot: number,
   timeline: { contextLow: number; contextHigh: number; seqno: number },
 ): void {
   const base = baseOf(slot)
   // Between the two, a reader of the timeline that had the slot before must not take it for its own.
-  Atomics.store(words, base + Slot.contextLow, 0)
-  Atomics.store(words, base + Slot.contextHigh, 0)
-  words.fill(0, base + Slot.closed, base + SLOT_WORDS)
-  Atomics.store(words, base + Slot.seqno, timeline.seqno)
-  Atomics.store(words, base + Slot.contextHigh, timeline.contextHigh)
-  Atomics.store(words, base + Slot.contextLow, timeline.contextLow)
+  words.store(base + Slot.contextLow, 0)
+  words.store(base + Slot.contextHigh, 0)
+  clearWords(words, base + Slot.closed, base + SLOT_WORDS)
+  words.store(base + Slot.seqno, timeline.seqno)
+  words.store(base + Slot.contextHigh, timeline.contextHigh)
+  words.store(base + Slot.contextLow, timeline.contextLow)
 }
 
 /** The fence with this number fails; becomes true with the next {@link writeReached}. `error` is negative. */
-export function writeError(words: Uint32Array, slot: number, seqno: number, error: number): void {
+export function writeError(words: SharedWords, slot: number, seqno: number, error: number): void {
   const base = baseOf(slot)
-  const count = words[base + Slot.errors] ?? 0
+  const count = words.get(base + Slot.errors)
   const at = base + Slot.firstError + (count % ERRORS) * 2
   // A reader that is in the middle of the entry finds no error in it, rather than the wrong one.
-  Atomics.store(words, at + 1, 0)
-  Atomics.store(words, at, seqno)
-  Atomics.store(words, at + 1, -error)
-  Atomics.store(words, base + Slot.errors, (count + 1) >>> 0)
+  words.store(at + 1, 0)
+  words.store(at, seqno)
+  words.store(at + 1, -error)
+  words.store(base + Slot.errors, (count + 1) >>> 0)
 }
 
-export function writeReached(words: Uint32Array, slot: number, seqno: number, timestamp: bigint): void {
+export function writeReached(words: SharedWords, slot: number, seqno: number, timestamp: bigint): void {
   const base = baseOf(slot)
-  Atomics.store(words, base + Slot.timestampLow, Number(timestamp & 0xffff_ffffn))
-  Atomics.store(words, base + Slot.timestampHigh, Number(timestamp >> 32n))
-  Atomics.store(words, base + Slot.seqno, seqno)
+  words.store(base + Slot.timestampLow, Number(timestamp & 0xffff_ffffn))
+  words.store(base + Slot.timestampHigh, Number(timestamp >> 32n))
+  words.store(base + Slot.seqno, seqno)
 }
 
 /** Fences behind what was reached fail with this error, for good. */
-export function writeClosed(words: Uint32Array, slot: number, error: number): void {
-  Atomics.store(words, baseOf(slot) + Slot.closed, -error)
+export function writeClosed(words: SharedWords, slot: number, error: number): void {
+  words.store(baseOf(slot) + Slot.closed, -error)
 }
 
 /** What a page says of a fence that has signalled; the time only where it is known. */
@@ -113,39 +114,38 @@ export interface FencePlace {
 
 /** `undefined`: pending. Every word is read once, and believed only as far as this fence goes. */
 export function readFence(
-  words: Uint32Array,
+  words: SharedWords,
   { slot, contextLow, contextHigh, seqno }: FencePlace,
 ): Reached | undefined {
   const base = baseOf(slot)
-  const reached = Atomics.load(words, base + Slot.seqno)
-  const closed = Atomics.load(words, base + Slot.closed)
+  const reached = words.load(base + Slot.seqno)
+  const closed = words.load(base + Slot.closed)
   let found: Reached | undefined
   if (!isLater(seqno, reached)) {
     const error = errorOf(words, base, seqno)
     found = { error, timestamp: reached === seqno ? timestampOf(words, base, reached) : undefined }
   } else if (closed !== 0) found = { error: checkedError(closed), timestamp: undefined }
   const same =
-    Atomics.load(words, base + Slot.contextLow) === contextLow &&
-    Atomics.load(words, base + Slot.contextHigh) === contextHigh
+    words.load(base + Slot.contextLow) === contextLow && words.load(base + Slot.contextHigh) === contextHigh
   // Another timeline has the slot: this one was closed long ago, and how its fences ended is forgotten.
   return same ? found : { error: -errno.ENOENT, timestamp: undefined }
 }
 
-function errorOf(words: Uint32Array, base: number, seqno: number): number | undefined {
-  const count = Atomics.load(words, base + Slot.errors)
+function errorOf(words: SharedWords, base: number, seqno: number): number | undefined {
+  const count = words.load(base + Slot.errors)
   for (let index = 0; index < Math.min(count, ERRORS); index++) {
     const at = base + Slot.firstError + index * 2
-    if (Atomics.load(words, at) !== seqno) continue
-    const error = Atomics.load(words, at + 1)
-    if (error !== 0 && Atomics.load(words, at) === seqno) return checkedError(error)
+    if (words.load(at) !== seqno) continue
+    const error = words.load(at + 1)
+    if (error !== 0 && words.load(at) === seqno) return checkedError(error)
   }
   return undefined
 }
 
-function timestampOf(words: Uint32Array, base: number, reached: number): bigint | undefined {
-  const low = Atomics.load(words, base + Slot.timestampLow)
-  const high = Atomics.load(words, base + Slot.timestampHigh)
-  if (Atomics.load(words, base + Slot.seqno) !== reached) return undefined
+function timestampOf(words: SharedWords, base: number, reached: number): bigint | undefined {
+  const low = words.load(base + Slot.timestampLow)
+  const high = words.load(base + Slot.timestampHigh)
+  if (words.load(base + Slot.seqno) !== reached) return undefined
   return (BigInt(high) << 32n) | BigInt(low)
 }
 

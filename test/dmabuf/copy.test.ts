@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { coreOf } from '../../src/dmabuf/dmabuf.ts'
 import { Slot } from '../../src/dmabuf/words.ts'
 import { DmaBuf, type DmaBufError, SystemHeap } from '../../src/index.ts'
+import { ArrayWords } from '../../src/memory/shared-words.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
 import { codeNow } from '../support/fails.ts'
@@ -120,7 +121,7 @@ test('a copy that a running writer tears is never called verified', async () => 
   const byteLength = 1 << 20
   using buffer = await heap.allocate(byteLength)
   const words = new Uint32Array(new SharedArrayBuffer(16))
-  coreOf(buffer).slot = words
+  coreOf(buffer).slot = new ArrayWords(words)
   const running = new Int32Array(new SharedArrayBuffer(12))
   running[0] = 1
   // The descriptor is taken past the wrapper: this writer does keep a sequence.

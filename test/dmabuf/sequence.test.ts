@@ -35,10 +35,10 @@ const step: fc.Arbitrary<Step | End | Other> = fc.oneof(
 /** The words that others would read: the sequence is the record's, once there is one. */
 function words(buffer: DmaBuf) {
   const { slot, slotBase, shared } = coreOf(buffer)
-  const own = (at: number) => slot[slotBase + at] ?? -1
+  const own = (at: number) => slot.get(slotBase + at)
   const sequence =
-    shared === undefined ? own(Slot.writeSequence) : shared.words[shared.base + StateRecord.writeSequence]
-  return { count: own(Slot.count), writers: own(Slot.writers), sequence: sequence ?? -1 }
+    shared === undefined ? own(Slot.writeSequence) : shared.words.get(shared.base + StateRecord.writeSequence)
+  return { count: own(Slot.count), writers: own(Slot.writers), sequence }
 }
 
 test('the sequence word is odd exactly while somebody writes, however brackets overlap', () => {

@@ -9,6 +9,7 @@ import {
   StateRecord,
 } from '../../src/dmabuf/words.ts'
 import { createSegment, mapSegment } from '../../src/memory/segment.ts'
+import type { SharedWords } from '../../src/memory/shared-words.ts'
 
 /**
  * One of two processes that meet again and again at the two words on which brackets and moves agree: the exporter's
@@ -53,6 +54,11 @@ const fd = openSync(`/proc/${theirs.pid}/fd/${theirs.fd}`, 'r')
 const other = mapSegment(fd, bytes[leads ? 'holder' : 'exporter'])
 closeSync(fd)
 
+function arrayOf({ source }: SharedWords): Uint32Array {
+  if (source instanceof Uint32Array) return source
+  throw new Error('the words are not in an ArrayBuffer')
+}
+
 const raiseMoving = (mine: Uint32Array, round: number) => Atomics.store(mine, moving, round)
 const raiseCount = (mine: Uint32Array) => Atomics.add(mine, count, 1)
 const raisePlainly = (mine: Uint32Array, round: number) => {
@@ -90,5 +96,5 @@ function meet(mine: Uint32Array, their: Uint32Array): LitmusResult {
   }
 }
 
-process.send?.(meet(own.words, other.words))
+process.send?.(meet(arrayOf(own.words), arrayOf(other.words)))
 process.disconnect()

@@ -69,7 +69,7 @@ test('a state segment with another header is refused', async () => {
     [StateHeader.records, 0xffff_ffff, /another geometry/],
   ] as const) {
     const exporter = new FakeExporter()
-    exporter.words[word] = value
+    exporter.words.set(word, value)
     await refusedState(what, exporter)
   }
 })
@@ -104,7 +104,7 @@ test('an exporter named twice, or beyond the limit, is refused', async () => {
 
 test('a door that is not the one its state segment names is refused', async () => {
   using exporter = new FakeExporter()
-  exporter.words[StateHeader.doorInodeLow] = 12_345
+  exporter.words.set(StateHeader.doorInodeLow, 12_345)
   for (const open of [() => openSync('/run', O_PATH), () => openSync(tmpdir(), 'r'), pipeEnd]) {
     await play(async (peer, channel) => {
       const door = open()
@@ -208,7 +208,7 @@ test('storage that is replaced while the buffer is held ends the channel', async
     const other = memfd(4096, STORAGE_SEALS)
     exporter.setRecord(0, 1, other)
     const generation = RECORD_WORDS + StateRecord.generation
-    exporter.words[generation] = 2
+    exporter.words.set(generation, 2)
     peer.give(message('{}', [{ flags: both, generation: 2 }], 2), [other, addon().duplicate(exporter.leash)])
     await expectDropped(channel, /was replaced while it is held/)
     for (const buffer of buffers) buffer.close()
@@ -224,7 +224,7 @@ test('a state segment that changes all the time is survived', async () => {
     const [buffer] = buffers
     for (let round = 0; round < 500; round++) {
       for (let word = 0; word < RECORD_WORDS; word++) {
-        exporter.words[RECORD_WORDS + word] = Math.floor(Math.random() * 2 ** 32)
+        exporter.words.set(RECORD_WORDS + word, Math.floor(Math.random() * 2 ** 32))
       }
       try {
         buffer?.withCpuAccessSync('read', (cpu) => cpu.copy())

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { HOLDER_SEGMENT_BYTES, SLOT_WORDS, SLOTS, Slot } from '../../src/dmabuf/words.ts'
 import { bufinfo, type Channel, type DmaBuf, limits, SystemHeap } from '../../src/index.ts'
 import { errno } from '../../src/internal/errors.ts'
+import { clearWords, type SharedWords } from '../../src/memory/shared-words.ts'
 import { addon } from '../../src/native/load.ts'
 import { PrivateType } from '../../src/share/private-message.ts'
 import { useCensus } from '../support/census.ts'
@@ -44,7 +45,7 @@ async function turnedAway(act: (holder: RawHolder) => unknown): Promise<void> {
 }
 
 /** A holder that is registered for the target. */
-async function registered(): Promise<{ holder: RawHolder; words: Uint32Array; close: () => void }> {
+async function registered(): Promise<{ holder: RawHolder; words: SharedWords; close: () => void }> {
   const holder = await RawHolder.knock(door)
   const page = holder.page()
   expect((await holder.read()) as object).toMatchObject({ type: PrivateType.welcome })
@@ -64,8 +65,8 @@ async function leave(close: () => void): Promise<void> {
 
 test('an honest holder by hand is welcome, seen, and gone when it goes', async () => {
   const { words, close } = await registered()
-  words[SLOT_WORDS + Slot.count] = 3
-  words[SLOT_WORDS + Slot.writers] = 2
+  words.set(SLOT_WORDS + Slot.count, 3)
+  words.set(SLOT_WORDS + Slot.writers, 2)
   expect(holders()).toMatchObject([{ pid: process.pid, openBrackets: 3, openWriteBrackets: 2 }])
   await leave(close)
   expect(target.withCpuAccessSync('read', (cpu) => cpu.interrupted)).toBe(true)
@@ -187,7 +188,7 @@ test('the leash of another buffer, or any pipe, is no proof: EACCES, and nobody 
 test('counts beyond the limit count as none, and break nothing', async () => {
   for (const value of [limits.maxOpenBrackets + 1, 0x7fff_ffff, 0xffff_ffff]) {
     const { words, close } = await registered()
-    words.fill(value, SLOT_WORDS, 2 * SLOT_WORDS)
+    for (let word = SLOT_WORDS; word < 2 * SLOT_WORDS; word++) words.set(word, value)
     expect(holders()).toMatchObject([{ openBrackets: 0, openWriteBrackets: 0 }])
     await leave(close)
     expect(target.withCpuAccessSync('read', (cpu) => cpu.interrupted)).toBe(false)
@@ -197,12 +198,12 @@ test('counts beyond the limit count as none, and break nothing', async () => {
 test('a page that changes all the time is read, never believed', async () => {
   const { words, close } = await registered()
   for (let round = 0; round < 2000; round++) {
-    for (let word = 0; word < 2 * SLOT_WORDS; word++) words[word] = Math.floor(Math.random() * 2 ** 32)
+    for (let word = 0; word < 2 * SLOT_WORDS; word++) words.set(word, Math.floor(Math.random() * 2 ** 32))
     const [holder] = holders()
     expect(holder?.openBrackets).toBeLessThanOrEqual(limits.maxOpenBrackets)
     expect(holder?.openWriteBrackets).toBeLessThanOrEqual(limits.maxOpenBrackets)
   }
-  words.fill(0, SLOT_WORDS)
+  clearWords(words, SLOT_WORDS, HOLDER_SEGMENT_BYTES / 4)
   await leave(close)
 })
 

@@ -51,7 +51,7 @@ async function play(act: (stage: Stage) => Promise<void>): Promise<void> {
   using door = new RawPrivate(ours)
   exporter.introduce(peer, theirs)
   native.close(theirs)
-  const set = (word: number, value: number) => Atomics.store(exporter.words, RECORD_WORDS + word, value)
+  const set = (word: number, value: number) => exporter.words.store(RECORD_WORDS + word, value)
   set(StateRecord.flags, RecordFlag.placed)
   set(StateRecord.generation, 0)
   peer.send(message('{}', [{ flags: placed, generation: 0 }], 1), [exporter.leash])
@@ -191,10 +191,12 @@ test('words that change all the time keep neither the event loop nor the caller'
     offer(1)
     for (let round = 0; round < 300; round++) {
       for (let word = 0; word < 4; word++) {
-        exporter.words[RECORD_WORDS + word] = Math.floor(Math.random() * 3)
+        exporter.words.set(RECORD_WORDS + word, Math.floor(Math.random() * 3))
       }
-      exporter.words[RECORD_WORDS + StateRecord.flags] =
-        RecordFlag.placed | (round % 7 === 0 ? RecordFlag.fixed : 0)
+      exporter.words.set(
+        RECORD_WORDS + StateRecord.flags,
+        RecordFlag.placed | (round % 7 === 0 ? RecordFlag.fixed : 0),
+      )
       if (round % 50 === 0) say({ type: PrivateType.go, generation: round % 3 })
       const access = buffer.beginCpuAccess('read', { signal: AbortSignal.timeout(5) })
       await access.then((cpu) => cpu.end()).catch((error) => expect(error.code).toMatch(/ABORT_ERR|ENODEV/))
@@ -337,7 +339,7 @@ test('handles of placed buffers are believed no more than others', async () => {
   for (const [recordFlags, flags, descriptors, what] of attempts) {
     const [channel, peer] = RawPeer.pair()
     peer.hello()
-    exporter.words[RECORD_WORDS + StateRecord.flags] = recordFlags
+    exporter.words.set(RECORD_WORDS + StateRecord.flags, recordFlags)
     exporter.introduce(peer)
     peer.send(message('{}', [{ flags }], descriptors.length), descriptors)
     await expectDropped(channel, what)
@@ -353,7 +355,7 @@ test('a fallback that is not what the record of a dead exporter names is not ent
     const native = addon()
     native.socketPair()
     const [ours = -1, theirs = -1] = native.scratch.descriptors
-    exporter.words[RECORD_WORDS + StateRecord.flags] = RecordFlag.placed
+    exporter.words.set(RECORD_WORDS + StateRecord.flags, RecordFlag.placed)
     exporter.introduce(peer, theirs)
     native.close(theirs)
     const other = memfd(SIZE, STORAGE_SEALS)

@@ -246,7 +246,7 @@ test('whoever asks and does not read is not listened to, and costs nobody else a
 
 test('a flood of words about brackets leaves the event loop its turns, and moves nothing', async () => {
   const { holder, words, generation, close } = await registered()
-  words[SLOT_WORDS + Slot.count] = 1
+  words.set(SLOT_WORDS + Slot.count, 1)
   let moved = false
   const moving = shift(target).then(() => {
     moved = true
@@ -270,7 +270,7 @@ test('a flood of words about brackets leaves the event loop its turns, and moves
 
 test('a count beyond the limit holds nothing off', async () => {
   const { words, close } = await registered()
-  words[SLOT_WORDS + Slot.count] = limits.maxOpenBrackets + 1
+  words.set(SLOT_WORDS + Slot.count, limits.maxOpenBrackets + 1)
   await shift(target)
   expect(info().holders).toHaveLength(1)
   await close()
@@ -294,9 +294,9 @@ test('a holder that does not say it has read its storages is waited for, and the
 
 test('words with the serial of another registration are not this one', async () => {
   const { holder, words, close } = await registered(5)
-  words[SLOT_WORDS + Slot.count] = 1
+  words.set(SLOT_WORDS + Slot.count, 1)
   const moving = shift(target)
-  words[SLOT_WORDS + Slot.count] = 0
+  words.set(SLOT_WORDS + Slot.count, 0)
   holder.send({ type: PrivateType.lowered, ...taken.name, serial: 4 })
   holder.send({ type: PrivateType.lowered, ...taken.name, serial: 5 })
   await moving

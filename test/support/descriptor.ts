@@ -17,7 +17,7 @@ export function memfd(byteLength: number, seals = 0, fill = 0): number {
   if (fd < 0 || native.allocate(fd, byteLength) < 0) throw new Error(`no memory: ${fd}`)
   const mapping = native.map(fd, 0, byteLength, 0)
   if (typeof mapping === 'number') throw new Error(`map: ${mapping}`)
-  new Uint8Array(mapping.view() as ArrayBuffer).fill(fill)
+  native.copyIn(mapping, 0, new Uint8Array(byteLength).fill(fill))
   mapping.close()
   if (native.addSeals(fd, seals) < 0) throw new Error(`seals: ${seals}`)
   return fd

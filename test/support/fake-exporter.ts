@@ -8,6 +8,8 @@ import {
 } from '../../src/dmabuf/words.ts'
 import { inspect } from '../../src/memory/facts.ts'
 import { Seal } from '../../src/memory/seals.ts'
+import { wordsOf } from '../../src/memory/segment.ts'
+import type { SharedWords } from '../../src/memory/shared-words.ts'
 import { MapKind } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
 import { HandleFlag } from '../../src/share/handle.ts'
@@ -47,7 +49,7 @@ export function pipeEnd(): number {
 export class FakeExporter implements Disposable {
   readonly storage = memfd(4096, STORAGE_SEALS)
   readonly state: number
-  readonly words: Uint32Array
+  readonly words: SharedWords
   readonly leash: number
   readonly #leashEnd: number
   readonly #close: () => void
@@ -57,13 +59,13 @@ export class FakeExporter implements Disposable {
     this.state = memfd(byteLength, 0)
     const mapping = native.map(this.state, 0, byteLength, MapKind.shared)
     if (typeof mapping === 'number') throw new Error('no mapping')
-    this.words = new Uint32Array(mapping.view() as ArrayBuffer)
+    this.words = wordsOf(mapping)
     if (seals !== 0) native.addSeals(this.state, seals)
     ;[this.#leashEnd, this.leash] = pipe()
     const { words } = this
-    words[StateHeader.magic] = STATE_MAGIC
-    words[StateHeader.version] = PAGE_VERSION | ((RECORD_WORDS * 4) << 16)
-    words[StateHeader.records] = RECORDS
+    words.set(StateHeader.magic, STATE_MAGIC)
+    words.set(StateHeader.version, PAGE_VERSION | ((RECORD_WORDS * 4) << 16))
+    words.set(StateHeader.records, RECORDS)
     this.setRecord(0, 1, this.storage)
     this.#close = () => mapping.close()
   }
@@ -73,12 +75,12 @@ export class FakeExporter implements Disposable {
     const facts = inspect(storage)
     if (typeof facts === 'number') throw new Error('no storage')
     const base = (1 + record) * RECORD_WORDS
-    this.words[base + StateRecord.generation] = 1
-    this.words[base + StateRecord.idLow] = id
-    this.words[base + StateRecord.storageDeviceLow] = facts.deviceLow
-    this.words[base + StateRecord.storageDeviceHigh] = facts.deviceHigh
-    this.words[base + StateRecord.storageInodeLow] = facts.inodeLow
-    this.words[base + StateRecord.storageInodeHigh] = facts.inodeHigh
+    this.words.set(base + StateRecord.generation, 1)
+    this.words.set(base + StateRecord.idLow, id)
+    this.words.set(base + StateRecord.storageDeviceLow, facts.deviceLow)
+    this.words.set(base + StateRecord.storageDeviceHigh, facts.deviceHigh)
+    this.words.set(base + StateRecord.storageInodeLow, facts.inodeLow)
+    this.words.set(base + StateRecord.storageInodeHigh, facts.inodeHigh)
   }
 
   introduce(peer: RawPeer, door?: number, argument = 0): number {

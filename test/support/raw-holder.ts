@@ -6,6 +6,8 @@ import {
   SLOTS,
 } from '../../src/dmabuf/words.ts'
 import type { Channel, DmaBuf } from '../../src/index.ts'
+import { wordsOf } from '../../src/memory/segment.ts'
+import type { SharedWords } from '../../src/memory/shared-words.ts'
 import { MapKind } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
 import { PrivateType } from '../../src/share/private-message.ts'
@@ -31,12 +33,14 @@ export class RawHolder extends RawPrivate {
   }
 
   /** Sends a page, closes its descriptor, and returns its words. */
-  page(): { words: Uint32Array; close: () => void } {
+  page(): { words: SharedWords; close: () => void } {
     const fd = memfd(HOLDER_SEGMENT_BYTES, 0)
     const mapping = addon().map(fd, 0, HOLDER_SEGMENT_BYTES, MapKind.shared)
     if (typeof mapping === 'number') throw new Error('no mapping')
-    const words = new Uint32Array(mapping.view() as ArrayBuffer)
-    words.set([HOLDER_MAGIC, PAGE_VERSION | ((SLOT_WORDS * 4) << 16), SLOTS])
+    const words = wordsOf(mapping)
+    for (const [at, word] of [HOLDER_MAGIC, PAGE_VERSION | ((SLOT_WORDS * 4) << 16), SLOTS].entries()) {
+      words.set(at, word)
+    }
     addon().addSeals(fd, STATE_SEALS)
     this.send({ type: PrivateType.page }, fd)
     addon().close(fd)

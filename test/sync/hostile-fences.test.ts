@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { createSegment } from '../../src/memory/segment.ts'
+import { ArrayWords } from '../../src/memory/shared-words.ts'
 import { addon } from '../../src/native/load.ts'
 import type { Fence } from '../../src/sync/fence.ts'
 import { receiveFence } from '../../src/sync/receive-fence.ts'
@@ -58,7 +59,7 @@ test('a page that is too small, not sealed, or none at all is refused, and so is
   small.close()
   const good = signaller()
   expect(good.receive({ ...place, slot: 511 })).toMatch(/511/)
-  good.words[TimelineHeader.magic] = 0
+  good.words.set(TimelineHeader.magic, 0)
   expect(good.receive()).toMatch(/none/)
   good.close()
   const unsealed = native.memfdCreate('unsealed', 0)
@@ -88,7 +89,7 @@ test('a signaller that closes its end early and says nothing does not keep anybo
 test('a signaller whose page says that it has ended is believed at once', async () => {
   const hostile = signaller()
   const fence = received(hostile.receive())
-  Atomics.store(hostile.words, TimelineHeader.ended, 1)
+  hostile.words.store(TimelineHeader.ended, 1)
   expect([fence.status, fence.error]).toEqual(['error', -130])
   hostile.close()
 })
@@ -113,11 +114,12 @@ test('a fence that nobody has any more leaves nothing behind, though it never si
 })
 
 test('a page full of anything is read without harm', () => {
-  const words = new Uint32Array(TIMELINE_PAGE_BYTES / 4)
+  const array = new Uint32Array(TIMELINE_PAGE_BYTES / 4)
+  const words = new ArrayWords(array)
   const word = fc.nat(2 ** 32 - 1)
   fc.assert(
     fc.property(fc.array(word, { minLength: 32, maxLength: 32 }), word, word, (slot, contextLow, seqno) => {
-      words.set(slot, 32)
+      array.set(slot, 32)
       const reached = readFence(words, { slot: 0, contextLow, contextHigh: 0, seqno })
       if (reached?.error === undefined) return
       expect(reached.error).toBeGreaterThanOrEqual(-4095)
@@ -127,7 +129,7 @@ test('a page full of anything is read without harm', () => {
 })
 
 test('a reader knows the error of every one of the last twelve that failed, and of all after a close', () => {
-  const words = new Uint32Array(TIMELINE_PAGE_BYTES / 4)
+  const words = new ArrayWords(new Uint32Array(TIMELINE_PAGE_BYTES / 4))
   const at = { slot: 7, contextLow: 1, contextHigh: 2 }
   writeTimeline(words, 7, { ...at, seqno: 0xffff_fff0 })
   const all = Array.from({ length: 30 }, (_, index) => (0xffff_fff1 + index) >>> 0)

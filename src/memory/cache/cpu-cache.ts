@@ -35,12 +35,12 @@ export class CpuCache {
     this.#memory = memory
     this.#ops = ops
     const { header } = memory
-    if (header[CacheHeader.seeded] === 1) this.schedule = new SeededSchedule(header[CacheHeader.seed] ?? 0)
+    if (header.get(CacheHeader.seeded) === 1) this.schedule = new SeededSchedule(header.get(CacheHeader.seed))
   }
 
   /** Tables that devices without a view of the cache have mapped, in whatever process. */
   get mapped(): number {
-    return Atomics.load(this.#memory.header, CacheHeader.mapped)
+    return this.#memory.header.load(CacheHeader.mapped)
   }
 
   /** The memory is made coherent for the CPU, if there is a device that makes that necessary. */
@@ -62,7 +62,7 @@ export class CpuCache {
     const { byteLength } = this.#memory.layout
     this.#moment(0, byteLength)
     if (coherent) return
-    Atomics.add(this.#memory.header, CacheHeader.mapped, 1)
+    this.#memory.header.add(CacheHeader.mapped, 1)
     this.#forDevice(direction, 0, byteLength, hints)
   }
 
@@ -71,7 +71,7 @@ export class CpuCache {
     const { byteLength } = this.#memory.layout
     this.#moment(0, byteLength)
     if (coherent) return
-    Atomics.sub(this.#memory.header, CacheHeader.mapped, 1)
+    this.#memory.header.add(CacheHeader.mapped, -1)
     this.#forCpu(direction, 0, byteLength, hints)
   }
 
@@ -140,7 +140,7 @@ export class CpuCache {
     const { schedule } = this
     if (schedule === undefined) return
     const { header, layout } = this.#memory
-    const moment = Atomics.add(header, CacheHeader.moments, 1)
+    const moment = header.add(CacheHeader.moments, 1)
     const { last: lines } = this.#covering(0, layout.byteLength)
     const turn = schedule.at(moment, this.#covering(offset, length), lines)
     if (turn === undefined) return
@@ -166,7 +166,7 @@ export class CpuCache {
 
   #tell(what: 'clean' | 'invalidate', ranges: readonly LineRange[], dirty: number): void {
     if (this.observe === undefined) return
-    const moment = Atomics.load(this.#memory.header, CacheHeader.moments)
+    const moment = this.#memory.header.load(CacheHeader.moments)
     this.observe({ what, moment, ranges, dirty })
   }
 }

@@ -1,3 +1,5 @@
+import { ArrayWords, type SharedWords } from '../shared-words.ts'
+
 /** Words of the header of the line states. Fixed once the buffer is made, but for the last two, which are counters. */
 export const CacheHeader = {
   magic: 0,
@@ -70,7 +72,7 @@ export interface CacheMemory {
   readonly memory: Uint8Array
   /** 1 for a line that is in the cache, 0 for one that is not. */
   readonly states: Uint8Array
-  readonly header: Uint32Array
+  readonly header: SharedWords
 }
 
 export function cacheMemory(file: ArrayBufferLike, layout: CacheLayout): CacheMemory {
@@ -81,14 +83,14 @@ export function cacheMemory(file: ArrayBufferLike, layout: CacheLayout): CacheMe
     twin: new Uint8Array(file, twin, region),
     memory: new Uint8Array(file, memory, region),
     states: new Uint8Array(file, states, lines),
-    header: new Uint32Array(file, header, HEADER_BYTES / 4),
+    header: new ArrayWords(new Uint32Array(file, header, HEADER_BYTES / 4)),
   }
 }
 
 /** Fills the header of a new buffer; all else is zero, which is a buffer of zeros of which nothing is cached. */
-export function formatCache(header: Uint32Array, lineSize: number, seed: number | undefined): void {
-  header[CacheHeader.magic] = CACHE_MAGIC
-  header[CacheHeader.lineSize] = lineSize
-  header[CacheHeader.seeded] = seed === undefined ? 0 : 1
-  header[CacheHeader.seed] = seed ?? 0
+export function formatCache(header: SharedWords, lineSize: number, seed: number | undefined): void {
+  header.set(CacheHeader.magic, CACHE_MAGIC)
+  header.set(CacheHeader.lineSize, lineSize)
+  header.set(CacheHeader.seeded, seed === undefined ? 0 : 1)
+  header.set(CacheHeader.seed, seed ?? 0)
 }
