@@ -7,7 +7,9 @@ import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { CpuAccess } from './cpu-access.ts'
 import { beginKernelSync } from './kernel-sync.ts'
+import { fitsView } from './map-storage.ts'
 import type { Tether } from './tether.ts'
+import { wholeView } from './views.ts'
 
 /** `'wait'`: the caller can wait for fences; `'entered'`: it has, inside the bracket. */
 export type BeginStep = 'try' | 'wait' | 'entered'
@@ -60,7 +62,11 @@ export function begin(
     if (core.storage.kind === 'dma-buf') beginKernelSync(core.storage.fd, access, core.name)
     core.ops?.beginCpuAccess?.(access, offset, length)
     guarded = core.mappings.guard?.begin({ access, offset, length }, lease)
-    if (core.coherence !== undefined) core.coherence.begin(access, offset, length, hints, lease)
+    if (core.coherence !== undefined) {
+      // What it fills must be there, and held by somebody.
+      if (!core.coherence.zeroCopy && fitsView(core.storage.byteLength)) wholeView(core, tether)
+      core.coherence.begin(access, offset, length, hints, lease)
+    }
   } catch (error) {
     if (guarded !== undefined) core.mappings.guard?.end(guarded)
     lease.lower(writes)

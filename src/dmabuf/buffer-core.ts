@@ -210,6 +210,7 @@ export class BufferCore {
     if (storage.charged === 0) throw refuse('its memory was not allocated by this library')
     const open = this.openBrackets
     if (open > 0) throw problem('openBrackets', { name, count: open })
+    this.coherence?.unmap()
     this.mappings.close()
     // Whatever comes of it: the one mapping that could write is gone.
     this.storage = { ...storage, writable: false }

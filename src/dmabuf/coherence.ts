@@ -1,5 +1,6 @@
 import type { DmaDirection } from '../dma/constraints.ts'
 import type { CacheHints } from '../memory/cache/maintenance.ts'
+import type { SequenceWord } from '../native/addon.ts'
 import type { Access } from './access.ts'
 
 /**
@@ -19,8 +20,8 @@ export interface Coherence {
   readonly zeroCopy: boolean
   /** Bytes of the file behind the buffer. */
   readonly fileBytes: number
-  /** This environment's own copy, where views are not of the shared pages. */
-  readonly staged: Uint8Array | undefined
+  /** This environment's own copy of a range, where views are not of the shared pages; whoever shows it holds it. */
+  show(offset: number, length: number): Uint8Array | undefined
   begin(access: Access, offset: number, length: number, hints: CacheHints, owner: BracketOwner): void
   end(access: Access, offset: number, length: number, hints: CacheHints, owner: BracketOwner): void
   /** The owner is closed, its brackets with it. */
@@ -38,8 +39,16 @@ export interface Coherence {
   ): void
   /** Lets the adversary of a non-coherent buffer act. */
   tick(): void
-  /** The buffer has other storage with the same contents, or is about to be looked at anew. */
+  /** The buffer has other storage. */
   storageChanged(): void
+  /** A range of the copy is shown no more. */
+  hide(offset: number, length: number): void
+  /** Copies what views show; whether it is known to be of one moment. Only where that is not the storage. */
+  copyOut?:
+    | ((target: Uint8Array, offset: number, sequences: readonly SequenceWord[] | undefined) => boolean)
+    | undefined
+  /** Views show what is in the storage now, wherever nothing is being written. */
+  refresh(): void
   /** Views go. */
   unmap(): void
 }

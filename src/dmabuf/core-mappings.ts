@@ -1,4 +1,5 @@
 import { problem, systemError } from '../internal/errors.ts'
+import { allowsExternal } from '../memory/external.ts'
 import { BufferGuard, type GuardedBuffer } from '../memory/guard/buffer-guard.ts'
 import { guardPolicy } from '../memory/guard/guard-policy.ts'
 import type { GuardMode } from '../memory/guard/violation.ts'
@@ -9,6 +10,7 @@ import type { Storage } from './storage.ts'
 /** The buffer whose storage is mapped. */
 interface Mapped extends GuardedBuffer {
   readonly storage: Storage
+  readonly coherence?: { hide(offset: number, length: number): void } | undefined
 }
 
 /** The mappings of one inner buffer: the whole of it, and ranges. Views exist only over these. */
@@ -62,7 +64,8 @@ export class CoreMappings {
   get whole(): Mapping {
     if (this.#whole !== undefined) return this.#whole
     const { storage, name } = this.#core
-    checkView(storage.byteLength)
+    // What no ArrayBuffer shows is copied from, in parts.
+    if (allowsExternal()) checkView(storage.byteLength)
     this.#whole = mapStorage(storage, 0, storage.byteLength, name)
     this.#guard?.cover(this.#whole, 0)
     return this.#whole
@@ -89,6 +92,8 @@ export class CoreMappings {
   }
 
   closeRange(mapping: Mapping): void {
+    const offset = this.#ranges?.get(mapping)
+    if (offset !== undefined) this.#core.coherence?.hide(offset, mapping.byteLength)
     this.#ranges?.delete(mapping)
     this.#close(mapping)
   }

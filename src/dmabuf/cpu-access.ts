@@ -11,10 +11,10 @@ import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
 import { Kmap, pageAt } from './kmap.ts'
 import { fitsView } from './map-storage.ts'
+import { rangeView } from './mapped-range.ts'
 import { OpenMaps } from './open-maps.ts'
-import { Staging } from './staging.ts'
 import type { Tether } from './tether.ts'
-import { viewOf, wholeView } from './views.ts'
+import { wholeView } from './views.ts'
 
 /** How often a verified copy is tried again before `EAGAIN`. */
 const COPY_ATTEMPTS = 16
@@ -107,10 +107,10 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       const all = this.offset === 0 && this.length === whole.length
       this.#bytes = all ? whole : whole.subarray(this.offset, this.offset + this.length)
     } else {
-      this.#range = core.mappings.addRange(this.offset, this.length)
+      this.#range ??= core.mappings.addRange(this.offset, this.length)
       // Held by this view too, for longer than the wrapper perhaps.
       this.#tether.reusable = false
-      this.#bytes = viewOf(this.#range, this.#tether, core.name)
+      this.#bytes = rangeView(core, this.#range, this.offset, this.#tether)
     }
     return this.#bytes
   }
@@ -168,12 +168,12 @@ export class CpuAccess implements Disposable, AsyncDisposable {
       return
     }
     this.#ended = true
-    this.#bytes = undefined
     const { lease } = this.#tether
     if (lease.closed) return
     const core = this.#core
     if (this.#kmaps !== undefined) this.#unmapLeft(this.#kmaps)
     if (this.#range !== undefined) core.mappings.closeRange(this.#range)
+    this.#bytes = undefined
     try {
       core.coherence?.end(this.access, this.offset, this.length, this.#hints, lease)
       core.ops?.endCpuAccess?.(this.access, this.offset, this.length)
@@ -209,7 +209,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     if (target.length === 0) return true
     const core = this.#core
     const sequences = core.writerSequences
-    if (core.coherence instanceof Staging) {
+    if (core.coherence?.copyOut !== undefined) {
       return core.coherence.copyOut(target, this.offset + offset, sequences)
     }
     const whole = fitsView(core.storage.byteLength)

@@ -324,7 +324,9 @@ export class DmaBuf implements Disposable, AsyncDisposable {
    * views are private, as a store into a read-only page would kill Node), so that they show the buffer again.
    */
   refresh(): void {
-    this.#open().mappings.refresh()
+    const core = this.#open()
+    core.mappings.refresh()
+    core.coherence?.refresh()
   }
 
   /** From now on nobody begins an access (`ENODEV`); views of registered holders are detached. Exporter only. */

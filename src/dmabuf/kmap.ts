@@ -20,7 +20,7 @@ export function pageAt(
   const offset = page * pageSize
   const byteLength = Math.min(pageSize, storage.byteLength - offset)
   const { offset: first, length } = bracket
-  if (offset >= first + length || offset + byteLength <= first) {
+  if (length === 0 || offset >= first + length || offset + byteLength <= first) {
     const pages =
       length === 0
         ? 'none'
@@ -72,6 +72,8 @@ export class Kmap implements Disposable {
   readonly #tether: Tether
   readonly #owner: OpenMaps
   readonly #mapped: MappedPage
+  /** Held until it is unmapped: a copy that nobody had would be made anew. */
+  #shown: Uint8Array | undefined
 
   /** @internal */
   constructor(
@@ -110,7 +112,8 @@ export class Kmap implements Disposable {
     if (!this.#owner.has(this.#mapped) || !this.#core.mappings.hasRange(mapping)) {
       throw problem('closedRange', { name: this.#core.name })
     }
-    return rangeView(this.#core, mapping, this.offset, this.#tether)
+    this.#shown = rangeView(this.#core, mapping, this.offset, this.#tether)
+    return this.#shown
   }
 
   /** Unmaps the page and detaches its view. `EINVAL` when it is unmapped already. */
@@ -120,6 +123,7 @@ export class Kmap implements Disposable {
       throw problem('unmappedTwice', { name, what: 'kunmap', which: `page ${this.page}` })
     }
     this.#mapped.close()
+    this.#shown = undefined
     ops?.kunmap?.(this.page)
   }
 

@@ -28,10 +28,10 @@ export function mmapRange(byteLength: number, mmapOpts: MmapOptions | undefined)
 
 /** The bytes that a mapping shows, which begin at this byte of the buffer; those of the staged copy where there is one. */
 export function rangeView(core: BufferCore, mapping: Mapping, offset: number, tether: Tether): Uint8Array {
-  const staged = core.coherence?.staged
+  const staged = core.coherence?.show(offset, mapping.byteLength)
   if (staged === undefined) return viewOf(mapping, tether, core.name)
   keep(staged.buffer as ArrayBuffer, tether)
-  return staged.subarray(offset, offset + mapping.byteLength)
+  return staged
 }
 
 /**
@@ -46,6 +46,8 @@ export class MappedRange implements Disposable {
   readonly #core: BufferCore
   readonly #tether: Tether
   #mapping: Mapping | undefined
+  /** Held until the range is closed: a copy that nobody had would be made anew. */
+  #shown: Uint8Array | undefined
 
   /** @internal */
   constructor(offset: number, byteLength: number, core: BufferCore, tether: Tether) {
@@ -67,7 +69,8 @@ export class MappedRange implements Disposable {
     const { name } = this.#core
     const mapping = this.#open
     if (mapping === undefined) throw problem('closedRange', { name })
-    return rangeView(this.#core, mapping, this.offset, this.#tether)
+    this.#shown = rangeView(this.#core, mapping, this.offset, this.#tether)
+    return this.#shown
   }
 
   /** Detaches the view and gives the addresses up. Idempotent. */
@@ -75,6 +78,7 @@ export class MappedRange implements Disposable {
     if (this.#mapping !== undefined && !this.#tether.lease.closed)
       this.#core.mappings.closeRange(this.#mapping)
     this.#mapping = undefined
+    this.#shown = undefined
   }
 
   get #open(): Mapping | undefined {

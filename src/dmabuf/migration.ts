@@ -1,7 +1,8 @@
 import type { Pages } from '../dma/page-source.ts'
 import { aborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
-import { problem } from '../internal/errors.ts'
+import { checked, errno, problem } from '../internal/errors.ts'
+import { allowsExternal } from '../memory/external.ts'
 import {
   createMovedStorage,
   dropMovedStorage,
@@ -12,11 +13,13 @@ import {
 } from '../memory/moved-storage.ts'
 import type { Sharing } from '../memory/seals.ts'
 import type { Mapping } from '../native/addon.ts'
+import { addon } from '../native/load.ts'
 import type { DeviceDescription } from './attachment-host.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { mapStorage } from './map-storage.ts'
 import type { MoveAudience } from './move-audience.ts'
 import type { Storage } from './storage.ts'
+import { pagesOf } from './views.ts'
 
 /** The placement of the buffer, as its moves know it. */
 export interface MigrationOwner {
@@ -242,10 +245,7 @@ export class Migration {
       try {
         // A lack of memory is an error here, and not a SIGBUS in the exporter's code.
         populateMovedStorage(moved, storage.byteLength)
-        const views = [source.view(), copy.view()]
-        const [input, output] = views
-        if (typeof input !== 'object' || typeof output !== 'object') throw problem('noZeroCopy', {})
-        await move(new Uint8Array(input), new Uint8Array(output))
+        await moveBetween(source, copy, name, move)
       } finally {
         copy.close()
       }
@@ -278,6 +278,26 @@ export class Migration {
 
 function sharingOf({ sharing, undecided }: Storage): Sharing | 'undecided' {
   return undecided === true ? 'undecided' : sharing
+}
+
+/** Shows both to the exporter: where no ArrayBuffer may lie over them, copies of them. */
+async function moveBetween(
+  from: Mapping,
+  to: Mapping,
+  name: string,
+  move: (from: Uint8Array, to: Uint8Array) => void | Promise<void>,
+): Promise<void> {
+  if (allowsExternal()) return move(pagesOf(from, name), pagesOf(to, name))
+  const input = new Uint8Array(from.byteLength)
+  const output = new Uint8Array(to.byteLength)
+  copied(addon().copyOut(from, 0, input, []))
+  await move(input, output)
+  copied(addon().copyIn(to, 0, output))
+
+  function copied(result: number): void {
+    if (result === -errno.EFAULT) throw problem('truncated', { name })
+    checked(result, 'copy', `moving buffer ${name}`)
+  }
 }
 
 /** An importer's callback that throws is its own business, not the mapper's. */

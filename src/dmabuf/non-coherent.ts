@@ -11,14 +11,19 @@ import {
   HEADER_BYTES,
   isLineSize,
 } from '../memory/cache/layout.ts'
+import { PlainLines } from '../memory/cache/lines.ts'
 import type { CacheHints } from '../memory/cache/maintenance.ts'
 import type { Schedule } from '../memory/cache/schedule.ts'
+import { CopiedLines } from '../memory/copied-lines.ts'
+import { allowsExternal } from '../memory/external.ts'
 import { inspect } from '../memory/facts.ts'
 import { NativeLines } from '../memory/native-lines.ts'
+import { wordsOf } from '../memory/segment.ts'
 import { MapKind, type Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
-import type { Coherence } from './coherence.ts'
+import type { BracketOwner, Coherence } from './coherence.ts'
+import { Staging } from './staging.ts'
 import type { Storage } from './storage.ts'
 import { pagesOf } from './views.ts'
 
@@ -26,10 +31,13 @@ interface NonCoherentBuffer {
   readonly id: number
   readonly name: string
   readonly storage: Storage
+  readonly mappings: { readonly pastGuard: Mapping }
 }
 
 interface Open {
   readonly file: Mapping
+  /** The header once more. */
+  readonly head: Mapping
   readonly cache: CpuCache
   readonly layout: CacheLayout
 }
@@ -40,14 +48,19 @@ interface Open {
  */
 export class NonCoherent implements Coherence {
   readonly coherency = 'non-coherent'
-  readonly zeroCopy = true
-  readonly staged = undefined
   readonly #buffer: NonCoherentBuffer
+  /** Between the views and the cache, where no ArrayBuffer may lie over that. */
+  readonly #staging: Staging | undefined
   #open: Open | undefined
   #schedule: Schedule | undefined
 
   constructor(buffer: NonCoherentBuffer) {
     this.#buffer = buffer
+    if (!allowsExternal()) this.#staging = new Staging(buffer, 'coherent')
+  }
+
+  get zeroCopy(): boolean {
+    return this.#staging === undefined
   }
 
   get fileBytes(): number {
@@ -60,16 +73,36 @@ export class NonCoherent implements Coherence {
     if (this.#open !== undefined) this.#open.cache.schedule = schedule
   }
 
-  begin(access: Access, offset: number, length: number, hints: CacheHints): void {
+  begin(access: Access, offset: number, length: number, hints: CacheHints, owner: BracketOwner): void {
     this.#cache.begin(access, offset, length, hints)
+    this.#staging?.begin(access, offset, length, hints, owner)
   }
 
-  end(access: Access, offset: number, length: number, hints: CacheHints): void {
+  end(access: Access, offset: number, length: number, hints: CacheHints, owner: BracketOwner): void {
+    this.#staging?.end(access, offset, length, hints, owner)
     this.#cache.end(access, offset, length, hints)
   }
 
   /** A bracket that nobody ended is a forgotten one: what was stored in it stays in the cache. */
-  abandon(): void {}
+  abandon(owner: BracketOwner): void {
+    this.#staging?.abandon(owner)
+  }
+
+  show(offset: number, length: number): Uint8Array | undefined {
+    return this.#staging?.show(offset, length)
+  }
+
+  hide(offset: number, length: number): void {
+    this.#staging?.hide(offset, length)
+  }
+
+  refresh(): void {
+    this.#staging?.refresh()
+  }
+
+  get copyOut(): Coherence['copyOut'] {
+    return this.#staging?.copyOut.bind(this.#staging)
+  }
 
   mapped(direction: DmaDirection, coherent: boolean, hints: CacheHints): void {
     this.#cache.map(direction, coherent, hints)
@@ -94,11 +127,17 @@ export class NonCoherent implements Coherence {
   }
 
   storageChanged(): void {
-    this.unmap()
+    this.#close()
   }
 
   unmap(): void {
+    this.#staging?.unmap()
+    this.#close()
+  }
+
+  #close(): void {
     this.#open?.file.close()
+    this.#open?.head.close()
     this.#open = undefined
   }
 
@@ -127,23 +166,36 @@ export class NonCoherent implements Coherence {
     const { byteLength } = storage
     const least = cacheLayout(byteLength, native.pageSize, native.pageSize)
     if (storage.offset !== 0 || size < least.header + HEADER_BYTES) throw problem('notACache', { name })
-    const file = native.map(storage.fd, 0, size, MapKind.shared)
-    if (typeof file === 'number') throw systemError(file, 'mmap', `mapping buffer ${name}`)
+    const mapped = (offset: number, bytes: number): Mapping => {
+      const mapping = native.map(storage.fd, offset, bytes, MapKind.shared)
+      if (typeof mapping === 'number') throw systemError(mapping, 'mmap', `mapping buffer ${name}`)
+      return mapping
+    }
+    // Of its own: the words of a file this large may have to be had one by one.
+    const head = mapped(least.header, HEADER_BYTES)
+    let file: Mapping | undefined
     try {
-      const view = pagesOf(file, name).buffer as ArrayBuffer
-      const header = new Uint32Array(view, least.header, HEADER_BYTES / 4)
-      const lineSize = header[CacheHeader.lineSize] ?? 0
-      if (header[CacheHeader.magic] !== CACHE_MAGIC || !isLineSize(lineSize))
+      const header = wordsOf(head)
+      const lineSize = header.get(CacheHeader.lineSize)
+      if (header.get(CacheHeader.magic) !== CACHE_MAGIC || !isLineSize(lineSize))
         throw problem('notACache', { name })
       const layout = cacheLayout(byteLength, lineSize, native.pageSize)
       if (size < layout.total) throw problem('notACache', { name })
-      const memory = cacheMemory(view, layout)
-      const cache = new CpuCache(memory, new NativeLines(memory, file, name))
+      file = mapped(0, size)
+      const cache = new CpuCache({ layout, header }, linesOf(layout, file, name))
       if (this.#schedule !== undefined) cache.schedule = this.#schedule
-      return { file, cache, layout }
+      return { file, head, cache, layout }
     } catch (error) {
-      file.close()
+      head.close()
+      file?.close()
       throw error
     }
   }
+}
+
+function linesOf(layout: CacheLayout, file: Mapping, name: string): NativeLines {
+  const others = allowsExternal()
+    ? new PlainLines(cacheMemory(pagesOf(file, name).buffer as ArrayBuffer, layout))
+    : new CopiedLines(layout, file, name)
+  return new NativeLines(layout, file, name, others)
 }

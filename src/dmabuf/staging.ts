@@ -4,18 +4,14 @@ import type { Mapping, SequenceWord } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { Access } from './access.ts'
 import type { BracketOwner, Coherence } from './coherence.ts'
-import { checkView } from './map-storage.ts'
+import { fitsView } from './map-storage.ts'
+import { overlap, type Piece, type Range, StagedPieces, within } from './staged-pieces.ts'
 import type { Storage } from './storage.ts'
 
 interface StagedBuffer {
   readonly name: string
   readonly storage: Storage
   readonly mappings: { readonly pastGuard: Mapping }
-}
-
-interface Range {
-  readonly offset: number
-  readonly length: number
 }
 
 /**
@@ -29,31 +25,27 @@ export class Staging implements Coherence {
   readonly zeroCopy = false
   readonly #buffer: StagedBuffer
   readonly #writing: (Range & { readonly owner: BracketOwner })[] = []
-  #bytes: Uint8Array | undefined
+  readonly #pieces: StagedPieces
 
   constructor(buffer: StagedBuffer, coherency: 'coherent' | 'strict') {
     this.#buffer = buffer
     this.coherency = coherency
+    this.#pieces = new StagedPieces(buffer.name, () => this.#buffer.storage.byteLength)
   }
 
   get fileBytes(): number {
     return this.#buffer.storage.byteLength
   }
 
-  /** The same memory until the views go. */
-  get staged(): Uint8Array {
-    if (this.#bytes !== undefined && this.#bytes.length > 0) return this.#bytes
-    const { byteLength } = this.#buffer.storage
-    checkView(byteLength)
-    this.#bytes = new Uint8Array(byteLength)
-    return this.#bytes
+  show(offset: number, length: number): Uint8Array {
+    return this.#pieces.show(offset, length, (piece) =>
+      this.#fill(piece, { offset: piece.offset, length: piece.bytes.length }),
+    )
   }
 
   begin(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
-    for (const { offset: at, length: bytes } of without({ offset, length }, this.#writing)) {
-      this.#copied(
-        addon().copyOut(this.#buffer.mappings.pastGuard, at, this.staged.subarray(at, at + bytes), []),
-      )
+    for (const part of without({ offset, length }, this.#writing)) {
+      for (const piece of this.#pieces.live()) this.#fill(piece, part)
     }
     if (access !== 'read') this.#writing.push({ offset, length, owner })
   }
@@ -98,30 +90,59 @@ export class Staging implements Coherence {
 
   storageChanged(): void {}
 
-  unmap(): void {
-    // Detached, as every other view is when its buffer goes.
-    if (this.#bytes !== undefined && this.#bytes.length > 0) {
-      const { buffer } = this.#bytes
-      structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+  /** What was stored there goes to the storage now: nobody may hold the copy of it until the bracket ends. */
+  hide(offset: number, length: number): void {
+    if (fitsView(this.fileBytes)) return
+    const piece = { offset, bytes: { length } }
+    for (const open of this.#writing) {
+      const part = overlap(open, piece)
+      if (part !== undefined) this.#writeBack(part)
     }
-    this.#bytes = undefined
+  }
+
+  refresh(): void {
+    for (const part of without({ offset: 0, length: this.fileBytes }, this.#writing)) {
+      for (const piece of this.#pieces.live()) this.#fill(piece, part)
+    }
+  }
+
+  unmap(): void {
+    this.#pieces.detach()
   }
 
   /** Copies what views show. Verified when the storage, undisturbed by its writers, has the same bytes. */
   copyOut(target: Uint8Array, offset: number, sequences: readonly SequenceWord[] | undefined): boolean {
-    const own = this.staged.subarray(offset, offset + target.length)
+    const range = { offset, length: target.length }
+    const pieces = this.#pieces.live()
     let verified = false
-    if (sequences !== undefined) {
-      const result = this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, offset, target, sequences))
-      verified = (result === 1 || sequences.length === 0) && Buffer.compare(target, own) === 0
+    if (sequences !== undefined || pieces.every((piece) => overlap(range, piece)?.length !== range.length)) {
+      const { pastGuard } = this.#buffer.mappings
+      const result = this.#copied(addon().copyOut(pastGuard, offset, target, sequences ?? []))
+      verified = sequences !== undefined && (result === 1 || sequences.length === 0)
     }
-    target.set(own)
+    for (const piece of pieces) {
+      const part = overlap(range, piece)
+      if (part === undefined) continue
+      const own = within(piece, part)
+      const copied = within({ offset, bytes: target }, part)
+      if (verified) verified = Buffer.compare(copied, own) === 0
+      copied.set(own)
+    }
     return verified
   }
 
-  #writeBack({ offset, length }: Range): void {
-    const bytes = this.staged.subarray(offset, offset + length)
-    this.#copied(addon().copyIn(this.#buffer.mappings.pastGuard, offset, bytes))
+  #fill(piece: Piece, range: Range): void {
+    const part = overlap(range, piece)
+    if (part === undefined) return
+    this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, part.offset, within(piece, part), []))
+  }
+
+  #writeBack(range: Range): void {
+    for (const piece of this.#pieces.live()) {
+      const part = overlap(range, piece)
+      if (part === undefined) continue
+      this.#copied(addon().copyIn(this.#buffer.mappings.pastGuard, part.offset, within(piece, part)))
+    }
   }
 
   #copied(result: number): number {

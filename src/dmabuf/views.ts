@@ -1,5 +1,4 @@
 import { errno, problem, systemError } from '../internal/errors.ts'
-import { allowsExternal } from '../memory/external.ts'
 import type { Mapping } from '../native/addon.ts'
 import { keep, type Tether } from './tether.ts'
 
@@ -12,7 +11,7 @@ export function viewOf(mapping: Mapping, tether: Tether, name: string): Uint8Arr
 
 /** The bytes of a mapping, for as long as the caller itself keeps the buffer. */
 export function pagesOf(mapping: Mapping, name: string): Uint8Array {
-  const view = allowsExternal() ? mapping.view() : -errno.ENOTSUP
+  const view = mapping.view()
   if (typeof view !== 'number') return new Uint8Array(view)
   if (view === -errno.EBUSY) throw problem('movedAway', { name })
   if (view === -errno.ENOTSUP) throw problem('noZeroCopy', {})
@@ -22,8 +21,9 @@ export function pagesOf(mapping: Mapping, name: string): Uint8Array {
 /** What {@link wholeView} needs of an inner buffer. */
 interface WholeBuffer {
   readonly mapping: Mapping
+  readonly storage: { readonly byteLength: number }
   readonly name: string
-  readonly coherence: { readonly staged: Uint8Array | undefined } | undefined
+  readonly coherence: { show(offset: number, length: number): Uint8Array | undefined } | undefined
   /** The view that another wrapper shows, if it is still there. */
   shown: WeakRef<Uint8Array> | undefined
   countedByView(): void
@@ -37,7 +37,7 @@ export function wholeView(core: WholeBuffer, tether: Tether): Uint8Array {
   // Whoever still holds the empty one has the tether by it.
   if (cached !== undefined) tether.reusable = false
   const shown = core.shown?.deref()
-  const staged = core.coherence?.staged
+  const staged = core.coherence?.show(0, core.storage.byteLength)
   const bytes =
     shown !== undefined && shown.length > 0 ? shown : (staged ?? viewOf(core.mapping, tether, core.name))
   if (bytes === shown || bytes === staged) keep(bytes.buffer as ArrayBuffer, tether)

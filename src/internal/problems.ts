@@ -190,6 +190,13 @@ export const problems = {
     cause: 'V8 was built with a memory cage (Electron does so).',
     remedy: 'Run the code in a plain Node process.',
   },
+  stagedOverlap: {
+    code: 'ENOTSUP',
+    text: 'bytes {offset} to {end} of buffer {name} overlap in part with a range that is shown already',
+    cause:
+      'Where V8 was built with a memory cage, ranges of a buffer that one ArrayBuffer cannot show are copies, and two copies of the same bytes would contradict each other.',
+    remedy: 'Close the other range first, or show one range that holds both.',
+  },
   unverified: {
     code: 'EAGAIN',
     text: 'the copy of buffer {name} could not be verified',

@@ -1,8 +1,11 @@
 import { errno, problem, systemError } from '../internal/errors.ts'
 import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
-import type { CacheMemory } from './cache/layout.ts'
-import { type LineOps, PlainLines } from './cache/lines.ts'
+import type { CacheLayout } from './cache/layout.ts'
+import type { CachePart, LineOps, UseBytes } from './cache/lines.ts'
+
+/** What concerns one line, or costs nothing, or shows bytes. */
+export type OtherLineOps = Pick<LineOps, 'touch' | 'isDirty' | 'isPresent' | 'access'>
 
 /**
  * The lines of a mapped buffer, by vectorised compares of cache and twin. Chosen by measurement (bench/micro/cache.ts, 33 MiB
@@ -15,15 +18,14 @@ export class NativeLines implements LineOps {
   readonly #region: number
   readonly #lineSize: number
   readonly #name: string
-  /** What concerns one line, or costs nothing. */
-  readonly #plain: PlainLines
+  readonly #others: OtherLineOps
 
-  constructor(memory: CacheMemory, mapping: Mapping, name: string) {
+  constructor(layout: CacheLayout, mapping: Mapping, name: string, others: OtherLineOps) {
     this.#mapping = mapping
-    this.#region = memory.layout.region
-    this.#lineSize = memory.layout.lineSize
+    this.#region = layout.region
+    this.#lineSize = layout.lineSize
     this.#name = name
-    this.#plain = new PlainLines(memory)
+    this.#others = others
   }
 
   clean(first: number, last: number): number {
@@ -39,15 +41,19 @@ export class NativeLines implements LineOps {
   }
 
   touch(first: number, last: number): void {
-    this.#plain.touch(first, last)
+    this.#others.touch(first, last)
   }
 
   isDirty(line: number): boolean {
-    return this.#plain.isDirty(line)
+    return this.#others.isDirty(line)
   }
 
   isPresent(line: number): boolean {
-    return this.#plain.isPresent(line)
+    return this.#others.isPresent(line)
+  }
+
+  access(part: CachePart, writes: boolean, offset: number, length: number, use: UseBytes): void {
+    this.#others.access(part, writes, offset, length, use)
   }
 
   #checked(result: number): number {

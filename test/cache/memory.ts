@@ -1,5 +1,6 @@
 import { CpuCache } from '../../src/memory/cache/cpu-cache.ts'
 import { type CacheMemory, cacheLayout, cacheMemory, formatCache } from '../../src/memory/cache/layout.ts'
+import { PlainLines } from '../../src/memory/cache/lines.ts'
 
 export const LINE = 64
 
@@ -18,7 +19,7 @@ export class PlainBuffer {
 
   constructor(memory: CacheMemory) {
     this.memory = memory
-    this.model = new CpuCache(memory)
+    this.model = new CpuCache(memory, new PlainLines(memory))
   }
 
   get bytes(): Uint8Array {

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { cacheLayout, cacheMemory } from '../../src/memory/cache/layout.ts'
+import { type CacheLayout, cacheLayout, cacheMemory } from '../../src/memory/cache/layout.ts'
 import { type LineOps, PlainLines } from '../../src/memory/cache/lines.ts'
-import { NativeLines } from '../../src/memory/native-lines.ts'
+import { CopiedLines } from '../../src/memory/copied-lines.ts'
+import { allowsExternal } from '../../src/memory/external.ts'
+import { NativeLines, type OtherLineOps } from '../../src/memory/native-lines.ts'
 import { MapKind, type Mapping } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
@@ -13,13 +15,27 @@ useCensus()
 const BYTES = 9000
 
 /** Runs with a mapping of a file that has this layout. */
-async function mapped(byteLength: number, lineSize: number, use: (file: Mapping, view: ArrayBuffer) => void) {
+async function mapped(byteLength: number, lineSize: number, use: (file: Mapping) => void) {
   const layout = cacheLayout(byteLength, lineSize, addon().pageSize)
   await withFd(memfd(layout.total), (fd) => {
     const file = addon().map(fd, 0, layout.total, MapKind.shared) as Mapping
-    use(file, file.view() as ArrayBuffer)
+    use(file)
     file.close()
   })
+}
+
+function copyOf(mapping: Mapping): Uint8Array {
+  const bytes = new Uint8Array(mapping.byteLength)
+  expect(addon().copyOut(mapping, 0, bytes, [])).toBeGreaterThanOrEqual(0)
+  return bytes
+}
+
+/** Over the mapping itself, where that may be, and by copies. */
+const kindsOfAccess: ((file: Mapping, layout: CacheLayout) => OtherLineOps)[] = [
+  (file, layout) => new CopiedLines(layout, file, 'test'),
+]
+if (allowsExternal()) {
+  kindsOfAccess.push((file, layout) => new PlainLines(cacheMemory(file.view() as ArrayBuffer, layout)))
 }
 
 type Step =
@@ -42,28 +58,34 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 test('native line operations do what the plain ones do', async () => {
   for (const lineSize of [16, 64, 4096]) {
     const layout = cacheLayout(BYTES, lineSize, addon().pageSize)
-    await mapped(BYTES, lineSize, (file, view) => {
-      const native = cacheMemory(view, layout)
+    await mapped(BYTES, lineSize, (file) => {
       const lines = (step: { from: number; to: number }) => {
         const [first = 0, last = 0] = [step.from, step.to]
           .map((n) => n % (layout.lines + 1))
           .toSorted((a, b) => a - b)
         return [first, last] as const
       }
-      const run = (ops: LineOps, memory: typeof native, program: readonly Step[]) => {
-        new Uint8Array(memory.cache.buffer).fill(0)
-        return program.map((step) => {
-          if (step.do === 'store') return memory.cache.set(step.bytes, step.at)
-          if (step.do === 'dma') return memory.memory.set(step.bytes, step.at)
-          return 'from' in step && ops[step.do](...lines(step))
+      const run = (ops: LineOps, program: readonly Step[]) =>
+        program.map((step) => {
+          if ('from' in step) return ops[step.do](...lines(step))
+          const { at, bytes } = step
+          ops.access(step.do === 'store' ? 'cache' : 'memory', true, at, bytes.length, (part) =>
+            part.set(bytes),
+          )
+          return [ops.isDirty(Math.floor(at / lineSize)), ops.isPresent(Math.floor(at / lineSize))]
         })
-      }
+      const native = kindsOfAccess.map(
+        (others) => new NativeLines(layout, file, 'test', others(file, layout)),
+      )
       fc.assert(
         fc.property(steps, (program) => {
           const plain = cacheMemory(new ArrayBuffer(layout.total), layout)
-          const counts = run(new PlainLines(plain), plain, program)
-          expect(run(new NativeLines(native, file, 'test'), native, program)).toEqual(counts)
-          expect(Buffer.compare(new Uint8Array(plain.cache.buffer), new Uint8Array(view))).toBe(0)
+          const counts = run(new PlainLines(plain), program)
+          for (const ops of native) {
+            addon().copyIn(file, 0, new Uint8Array(layout.total))
+            expect(run(ops, program)).toEqual(counts)
+            expect(Buffer.compare(new Uint8Array(plain.cache.buffer), copyOf(file))).toBe(0)
+          }
         }),
         { numRuns: 60 },
       )
@@ -97,7 +119,7 @@ test('bytes are copied into a mapping, and never beyond its end', async () => {
     const mapping = native.map(fd, 0, 100, MapKind.shared) as Mapping
     const bytes = Uint8Array.of(1, 2, 3)
     expect(native.copyIn(mapping, 97, bytes)).toBe(0)
-    expect([...new Uint8Array(mapping.view() as ArrayBuffer).slice(96)]).toEqual([0, 1, 2, 3])
+    expect([...copyOf(mapping).slice(96)]).toEqual([0, 1, 2, 3])
     expect(native.copyIn(mapping, 98, bytes)).toBe(-22)
     expect(native.copyIn(mapping, 100, new Uint8Array())).toBe(0)
     mapping.close()

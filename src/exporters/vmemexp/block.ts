@@ -8,6 +8,15 @@ interface Resizable {
   readonly growable?: boolean
 }
 
+/** What a resizable ArrayBuffer is made by; pages of its own, zeroed. */
+interface ResizableConstructor {
+  new (byteLength: number, options: { readonly maxByteLength: number }): ArrayBuffer
+}
+
+export function resizable(byteLength: number): ArrayBuffer {
+  return new (ArrayBuffer as ResizableConstructor)(byteLength, { maxByteLength: byteLength })
+}
+
 /** A `WebAssembly.Memory`, which Node's types do not name. */
 export interface WasmMemory {
   readonly buffer: ArrayBufferLike

@@ -7,7 +7,7 @@ import { boolean, integer, oneOf, options, text } from '../../internal/validate.
 import type { Sharing } from '../../memory/seals.ts'
 import { addon } from '../../native/load.ts'
 import type { MappedFile } from '../../native/vmem.ts'
-import { type Block, blockOf, type ExportableMemory } from './block.ts'
+import { type Block, blockOf, type ExportableMemory, resizable } from './block.ts'
 import { type Exported, exportedOver } from './exported.ts'
 import { foundBuffer } from './found.ts'
 import { frames } from './frames.ts'
@@ -86,7 +86,8 @@ export const vmemexp: VmemExporter = Object.freeze({
     checkView(byteLength)
     const memory = addon().allocatePages(byteLength)
     if (typeof memory !== 'number') return memory
-    if (memory === -errno.ENOTSUP) throw problem('noZeroCopy', {})
+    // Where V8 keeps all memory in a cage, it has one kind itself that is made of whole pages.
+    if (memory === -errno.ENOTSUP) return resizable(byteLength)
     throw systemError(memory, 'mmap', `allocating ${byteLength} bytes`)
   },
 

@@ -1,5 +1,5 @@
-import { CacheHeader, type CacheMemory } from './layout.ts'
-import { type LineOps, PlainLines } from './lines.ts'
+import { type CacheHead, CacheHeader } from './layout.ts'
+import type { LineOps } from './lines.ts'
 import { type CacheHints, type CpuUse, directionOf, maintenance, type SyncDirection } from './maintenance.ts'
 import { type LineRange, type Schedule, SeededSchedule } from './schedule.ts'
 
@@ -28,19 +28,19 @@ export class CpuCache {
   observe: ((event: CacheEvent) => void) | undefined
   /** The adversary; none without a seed. */
   schedule: Schedule | undefined
-  readonly #memory: CacheMemory
+  readonly #head: CacheHead
   readonly #ops: LineOps
 
-  constructor(memory: CacheMemory, ops: LineOps = new PlainLines(memory)) {
-    this.#memory = memory
+  constructor(head: CacheHead, ops: LineOps) {
+    this.#head = head
     this.#ops = ops
-    const { header } = memory
+    const { header } = head
     if (header.get(CacheHeader.seeded) === 1) this.schedule = new SeededSchedule(header.get(CacheHeader.seed))
   }
 
   /** Tables that devices without a view of the cache have mapped, in whatever process. */
   get mapped(): number {
-    return this.#memory.header.load(CacheHeader.mapped)
+    return this.#head.header.load(CacheHeader.mapped)
   }
 
   /** The memory is made coherent for the CPU, if there is a device that makes that necessary. */
@@ -59,19 +59,19 @@ export class CpuCache {
 
   /** A device's table is made (`dma_map_sgtable()`); a coherent one needs nothing done. */
   map(direction: SyncDirection, coherent: boolean, hints: CacheHints = {}): void {
-    const { byteLength } = this.#memory.layout
+    const { byteLength } = this.#head.layout
     this.#moment(0, byteLength)
     if (coherent) return
-    this.#memory.header.add(CacheHeader.mapped, 1)
+    this.#head.header.add(CacheHeader.mapped, 1)
     this.#forDevice(direction, 0, byteLength, hints)
   }
 
   /** The table is given back (`dma_unmap_sgtable()`). */
   unmap(direction: SyncDirection, coherent: boolean, hints: CacheHints = {}): void {
-    const { byteLength } = this.#memory.layout
+    const { byteLength } = this.#head.layout
     this.#moment(0, byteLength)
     if (coherent) return
-    this.#memory.header.add(CacheHeader.mapped, -1)
+    this.#head.header.add(CacheHeader.mapped, -1)
     this.#forCpu(direction, 0, byteLength, hints)
   }
 
@@ -86,34 +86,34 @@ export class CpuCache {
     length: number,
     use: (bytes: Uint8Array) => void,
   ): void {
-    const { cache, twin, memory } = this.#memory
     this.#moment(offset, length)
-    const end = offset + length
+    const writes = kind === 'write'
     if (!coherent) {
-      use(memory.subarray(offset, end))
-      if (kind === 'read') return
+      this.#ops.access('memory', writes, offset, length, use)
+      if (!writes) return
       const { first, last } = this.#covering(offset, length)
       this.#ops.show(first, last)
       return
     }
-    const bytes = cache.subarray(offset, end)
-    use(bytes)
-    if (kind === 'read') return
-    // Only these bytes: what else is dirty in their lines stays so.
-    memory.set(bytes, offset)
-    twin.set(bytes, offset)
+    this.#ops.access('cache', writes, offset, length, (bytes) => {
+      use(bytes)
+      if (!writes) return
+      // Only these bytes: what else is dirty in their lines stays so.
+      this.#ops.access('memory', true, offset, length, (memory) => memory.set(bytes))
+      this.#ops.access('twin', true, offset, length, (twin) => twin.set(bytes))
+    })
   }
 
   /** A moment at which the program does nothing. */
   tick(): void {
-    this.#moment(0, this.#memory.layout.byteLength)
+    this.#moment(0, this.#head.layout.byteLength)
   }
 
   #forCpu(direction: SyncDirection, offset: number, length: number, hints: CacheHints): void {
     if (maintenance.forCpu[direction] !== 'invalidate' || hints.skipInvalidate === true || length === 0)
       return
     const { first, last } = this.#covering(offset, length)
-    const { lineSize, byteLength } = this.#memory.layout
+    const { lineSize, byteLength } = this.#head.layout
     const end = offset + length
     // The bytes behind the end of the buffer are nobody's.
     let cleaned = offset % lineSize === 0 ? 0 : this.#ops.clean(first, first + 1)
@@ -131,7 +131,7 @@ export class CpuCache {
 
   /** Lines of which a byte lies in the range. */
   #covering(offset: number, length: number): LineRange {
-    const { lineSize } = this.#memory.layout
+    const { lineSize } = this.#head.layout
     return { first: Math.floor(offset / lineSize), last: Math.ceil((offset + length) / lineSize) }
   }
 
@@ -139,7 +139,7 @@ export class CpuCache {
   #moment(offset: number, length: number): void {
     const { schedule } = this
     if (schedule === undefined) return
-    const { header, layout } = this.#memory
+    const { header, layout } = this.#head
     const moment = header.add(CacheHeader.moments, 1)
     const { last: lines } = this.#covering(0, layout.byteLength)
     const turn = schedule.at(moment, this.#covering(offset, length), lines)
@@ -166,7 +166,7 @@ export class CpuCache {
 
   #tell(what: 'clean' | 'invalidate', ranges: readonly LineRange[], dirty: number): void {
     if (this.observe === undefined) return
-    const moment = this.#memory.header.load(CacheHeader.moments)
+    const moment = this.#head.header.load(CacheHeader.moments)
     this.observe({ what, moment, ranges, dirty })
   }
 }

@@ -61,9 +61,14 @@ export function isLineSize(bytes: number): boolean {
   return bytes >= LEAST_LINE_SIZE && bytes <= MOST_LINE_SIZE && (bytes & (bytes - 1)) === 0
 }
 
-/** The parts of a non-coherent buffer as arrays over one ArrayBuffer: a mapping, or any memory in a test or a web page. */
-export interface CacheMemory {
+/** What there is of a non-coherent buffer wherever its bytes may lie. */
+export interface CacheHead {
   readonly layout: CacheLayout
+  readonly header: SharedWords
+}
+
+/** The parts of a non-coherent buffer as arrays over one ArrayBuffer: a mapping, or any memory in a test or a web page. */
+export interface CacheMemory extends CacheHead {
   /** What CPUs see. */
   readonly cache: Uint8Array
   /** What each line was when it was last filled or cleaned: one that differs from it is dirty. */
@@ -72,7 +77,6 @@ export interface CacheMemory {
   readonly memory: Uint8Array
   /** 1 for a line that is in the cache, 0 for one that is not. */
   readonly states: Uint8Array
-  readonly header: SharedWords
 }
 
 export function cacheMemory(file: ArrayBufferLike, layout: CacheLayout): CacheMemory {

@@ -1,5 +1,9 @@
 import type { CacheMemory } from './layout.ts'
 
+/** Parts of a buffer's memory that have the same bytes at different times. */
+export type CachePart = 'cache' | 'twin' | 'memory'
+export type UseBytes = (bytes: Uint8Array) => void
+
 /**
  * What can be done to lines [first, last). A line that is not in the cache shows memory, because that is what the CPU would
  * find when it loads it; one that is there shows what it was filled with and what was stored since.
@@ -15,6 +19,8 @@ export interface LineOps {
   show(first: number, last: number): void
   isDirty(line: number): boolean
   isPresent(line: number): boolean
+  /** Shows bytes of a part, which `use` may store into when it writes. Lines are left as they are. */
+  access(part: CachePart, writes: boolean, offset: number, length: number, use: UseBytes): void
 }
 
 /** The lines of one buffer, in plain TypeScript: the reference that the native operations are held to. */
@@ -73,6 +79,10 @@ export class PlainLines implements LineOps {
 
   isPresent(line: number): boolean {
     return this.#memory.states[line] !== 0
+  }
+
+  access(part: CachePart, _: boolean, offset: number, length: number, use: UseBytes): void {
+    use(this.#memory[part].subarray(offset, offset + length))
   }
 
   #fill(line: number): void {
