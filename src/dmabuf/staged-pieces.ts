@@ -65,14 +65,22 @@ export class StagedPieces {
     return live
   }
 
-  /** Detaches every view, as those of shared memory are when their buffer goes. */
-  detach(): void {
-    for (const { bytes } of this.live()) {
-      const { buffer } = bytes
-      structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+  /** The piece of this range goes; what it had must be in the storage. Whoever shows a part of it asks anew. */
+  drop(offset: number, length: number): void {
+    for (const piece of this.live()) {
+      if (piece.offset === offset && piece.bytes.length === length) detach(piece)
     }
+  }
+
+  /** Detaches every view, as those of shared memory are when their buffer goes. */
+  dropAll(): void {
+    for (const piece of this.live()) detach(piece)
     this.#pieces = []
   }
+}
+
+function detach({ bytes: { buffer } }: Piece): void {
+  structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
 }
 
 /** What of a range lies in a piece. */

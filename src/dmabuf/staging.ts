@@ -98,6 +98,7 @@ export class Staging implements Coherence {
       const part = overlap(open, piece)
       if (part !== undefined) this.#writeBack(part)
     }
+    this.#pieces.drop(offset, length)
   }
 
   refresh(): void {
@@ -107,7 +108,7 @@ export class Staging implements Coherence {
   }
 
   unmap(): void {
-    this.#pieces.detach()
+    this.#pieces.dropAll()
   }
 
   /** Copies what views show. Verified when the storage, undisturbed by its writers, has the same bytes. */

@@ -4,6 +4,7 @@ import { Device, DmaEngine } from '../../src/dma.ts'
 import { wrap } from '../../src/dmabuf/dmabuf.ts'
 import { exporterCore } from '../../src/dmabuf/export.ts'
 import { type DmaBuf, memoryBudget, SystemHeap } from '../../src/index.ts'
+import { allowsExternal } from '../../src/memory/external.ts'
 import { WRITABLE_SEALS } from '../../src/memory/seals.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
@@ -11,6 +12,7 @@ import { memfd } from '../support/descriptor.ts'
 import { codeNow, codeOf } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 beforeAll(warmSharing)
 useCensus()
@@ -42,7 +44,7 @@ async function mapped(
 describe('a non-coherent buffer', () => {
   test('shows a device nothing before the end, and the CPU nothing before the begin', async () => {
     using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent' })
-    expect([buffer.coherency, buffer.zeroCopy]).toEqual(['non-coherent', true])
+    expect([buffer.coherency, buffer.zeroCopy]).toEqual(['non-coherent', allowsExternal()])
     await mapped(buffer, camera, async (dma, read) => {
       const cpu = buffer.beginCpuAccessSync('read-write')
       const { bytes } = cpu
@@ -59,7 +61,7 @@ describe('a non-coherent buffer', () => {
     })
   })
 
-  test('is synchronised by mapping and unmapping when there are no brackets', async () => {
+  zeroCopyTest('is synchronised by mapping and unmapping when there are no brackets', async () => {
     using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent' })
     const bytes = buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(3))
     await mapped(buffer, camera, async (dma, read) => {
@@ -70,7 +72,7 @@ describe('a non-coherent buffer', () => {
     expect(bytes[0]).toBe(9)
   })
 
-  test('needs no brackets for a coherent device, which snoops', async () => {
+  zeroCopyTest('needs no brackets for a coherent device, which snoops', async () => {
     using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent' })
     const bytes = buffer.withCpuAccessSync('read', (cpu) => cpu.bytes)
     await mapped(buffer, gpu, async (dma, read) => {
@@ -99,7 +101,7 @@ describe('a non-coherent buffer', () => {
     expect(await codeOf(() => attachment.map('to-device', { skipInvalidates: true } as never))).toBe('EINVAL')
   })
 
-  test('may be placed: cache and memory move as they are', async () => {
+  zeroCopyTest('may be placed: cache and memory move as they are', async () => {
     using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent', movable: true, lineSize: 128 })
     const bytes = await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(3))
     await mapped(buffer, camera, async (dma) => dma(64, 7))
@@ -157,7 +159,7 @@ describe('a non-coherent buffer', () => {
   })
 })
 
-test('two processes have one cache between them, and one device past it', async () => {
+zeroCopyTest('two processes have one cache between them, and one device past it', async () => {
   await using puppet = ProcessPuppet.start()
   using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent' })
   await puppet.ask('hold', {}, [buffer])
@@ -180,29 +182,32 @@ test('two processes have one cache between them, and one device past it', async 
   await puppet.ask('drop')
 })
 
-test('a device of another process has the same cache before it, also when the buffer moves', async () => {
-  await using puppet = ProcessPuppet.start()
-  using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent', movable: true })
-  const bytes = await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(3))
-  await puppet.ask('hold', {}, [buffer])
-  expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(3)
-  await mapped(buffer, camera, async (dma, read) => {
-    expect(await read(0)).toBe(3)
-    await dma(0, 7)
-    expect(bytes[0]).toBe(3)
-  })
-  // The unmapping was told of in the file that both have.
-  expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(7)
-  const dsp = await buffer.attach(new Device('dsp', { coherent: false, maxSegments: 1 }))
-  const table = await dsp.map('bidirectional')
-  expect(table.generation).toBe(2)
-  await new DmaEngine(dsp.device).fill(table, 0, 64, 9)
-  await puppet.ask('begin', { access: 'read' })
-  await puppet.ask('end')
-  expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(9)
-  dsp.detach()
-  await puppet.ask('drop')
-})
+zeroCopyTest(
+  'a device of another process has the same cache before it, also when the buffer moves',
+  async () => {
+    await using puppet = ProcessPuppet.start()
+    using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent', movable: true })
+    const bytes = await buffer.withCpuAccess('write', (cpu) => cpu.bytes.fill(3))
+    await puppet.ask('hold', {}, [buffer])
+    expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(3)
+    await mapped(buffer, camera, async (dma, read) => {
+      expect(await read(0)).toBe(3)
+      await dma(0, 7)
+      expect(bytes[0]).toBe(3)
+    })
+    // The unmapping was told of in the file that both have.
+    expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(7)
+    const dsp = await buffer.attach(new Device('dsp', { coherent: false, maxSegments: 1 }))
+    const table = await dsp.map('bidirectional')
+    expect(table.generation).toBe(2)
+    await new DmaEngine(dsp.device).fill(table, 0, 64, 9)
+    await puppet.ask('begin', { access: 'read' })
+    await puppet.ask('end')
+    expect((await puppet.ask('bareLook', { at: 0 })).message['value']).toBe(9)
+    dsp.detach()
+    await puppet.ask('drop')
+  },
+)
 
 test('a file that holds no cache is refused, whatever its exporter says', () => {
   const fd = memfd(3 * SIZE + 4096, WRITABLE_SEALS)

@@ -10,6 +10,7 @@ import {
   SystemHeap,
   Vmap,
 } from '../../src/index.ts'
+import { allowsExternal } from '../../src/memory/external.ts'
 import { useCensus } from '../support/census.ts'
 import { codeOf } from '../support/fails.ts'
 
@@ -62,7 +63,7 @@ test('what a closed buffer was can still be asked', async () => {
     role: 'exporter',
     closed: true,
     revoked: false,
-    zeroCopy: true,
+    zeroCopy: allowsExternal(),
   })
 })
 

@@ -8,6 +8,7 @@ import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
 import { codeNow } from '../support/fails.ts'
 import { until } from '../support/until.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const heap = new SystemHeap()
 
@@ -117,7 +118,7 @@ const writerSource = `
   mapping.close()
 `
 
-test('a copy that a running writer tears is never called verified', async () => {
+zeroCopyTest('a copy that a running writer tears is never called verified', async () => {
   const byteLength = 1 << 20
   using buffer = await heap.allocate(byteLength)
   const words = new Uint32Array(new SharedArrayBuffer(16))

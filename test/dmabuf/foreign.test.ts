@@ -19,6 +19,7 @@ import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
 import { memfd, withFd } from '../support/descriptor.ts'
 import { codeNow, failure } from '../support/fails.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const O_PATH = 0o10000000
 
@@ -134,7 +135,7 @@ test('an empty file is nothing to map', () =>
     expect(codeNow(() => DmaBuf.fromFd(fd, { trust: 'unsealed' }))).toBe('EINVAL')
   }))
 
-test('a truncation by another process is survived, and told', () =>
+zeroCopyTest('a truncation by another process is survived, and told', () =>
   withFd(memfd(16_384, 0, 5), async (fd) => {
     using buffer = DmaBuf.fromFd(fd, { trust: 'unsealed', name: 'victim' })
     using cpu = buffer.beginCpuAccessSync('read')
@@ -152,15 +153,17 @@ test('a truncation by another process is survived, and told', () =>
     expect(range.bytes[0]).toBe(0)
     using shorter = DmaBuf.fromFd(fd, { trust: 'unsealed' })
     expect([shorter.byteLength, first(shorter)]).toEqual([4096, 5])
-  }))
+  }),
+)
 
-test('a truncation that copy() alone meets is survived too', () =>
+zeroCopyTest('a truncation that copy() alone meets is survived too', () =>
   withFd(memfd(16_384), async (fd) => {
     using buffer = DmaBuf.fromFd(fd, { trust: 'unsealed' })
     using cpu = buffer.beginCpuAccessSync('read')
     ftruncateSync(fd, 0)
     expect((await failure(() => cpu.copy())).message).toContain('was truncated')
-  }))
+  }),
+)
 
 test('a file in /dev/shm is memory that may shrink', () => {
   const directory = mkdtempSync('/dev/shm/dmabuf-test-')

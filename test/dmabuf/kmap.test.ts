@@ -8,6 +8,7 @@ import { useCensus } from '../support/census.ts'
 import { codeNow, failure } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const PAGE = addon().pageSize
 const heap = new SystemHeap()
@@ -126,7 +127,7 @@ test('just the pages that a bracket touches can be mapped', () => {
   )
 })
 
-test('what is wrong with a page is said with what would be right', async () => {
+zeroCopyTest('what is wrong with a page is said with what would be right', async () => {
   using buffer = heap.allocateSync(4 * PAGE, { name: 'walked' })
   using cpu = buffer.beginCpuAccessSync('read', { offset: PAGE + 1, length: PAGE })
   expect((await failure(() => cpu.kmap(3))).message).toContain(
@@ -148,7 +149,7 @@ test('what is wrong with a page is said with what would be right', async () => {
   expect(codeNow(() => cpu.kmap(1))).toBe('EBADF')
 })
 
-test('pages that are left mapped end with their bracket, and are counted', () => {
+zeroCopyTest('pages that are left mapped end with their bracket, and are counted', () => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
   const kunmap = vi.fn()
   using buffer = exported({ kunmap, release })

@@ -6,12 +6,13 @@ import { DmaBuf, SystemHeap } from '../../src/index.ts'
 import { addon } from '../../src/native/load.ts'
 import { sharedMappings, useCensus } from '../support/census.ts'
 import { codeNow, failure } from '../support/fails.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const heap = new SystemHeap()
 
 useCensus()
 
-test('a mapped range begins at any byte and shows the same memory', async () => {
+zeroCopyTest('a mapped range begins at any byte and shows the same memory', async () => {
   for (const sharing of ['writable', 'read-only'] as const) {
     using buffer = await heap.allocate(20_000, { sharing })
     using cpu = buffer.beginCpuAccessSync('write')
@@ -27,7 +28,7 @@ test('a mapped range begins at any byte and shows the same memory', async () => 
   }
 })
 
-test('a range is closed once, by itself or with its buffer, and its views with it', async () => {
+zeroCopyTest('a range is closed once, by itself or with its buffer, and its views with it', async () => {
   const buffer = await heap.allocate(1 << 20, { name: 'ranged' })
   const lines = () => sharedMappings().filter((line) => line.includes('ranged')).length
   const first = buffer.mmap({ length: 4096 })

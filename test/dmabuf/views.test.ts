@@ -4,6 +4,7 @@ import { coreOf, wrap } from '../../src/dmabuf/dmabuf.ts'
 import { type DmaBuf, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { codeNow } from '../support/fails.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const heap = new SystemHeap()
 
@@ -80,23 +81,26 @@ test('a close while a read into the view is under way harms nobody', async () =>
   await file.close()
 })
 
-test('memory that is transferred away crashes nobody, and is told apart from memory that is there', async () => {
-  const buffer = await heap.allocate(4096)
-  buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(5))
-  const memory = bytesOf(buffer).buffer as ArrayBuffer
-  let clone: ArrayBuffer | undefined
-  try {
-    clone = structuredClone(memory, { transfer: [memory] })
-  } catch (error) {
-    // Node 22 and newer refuse; Node 20 copies and leaves ours attached.
-    expect((error as Error).name).toBe('DataCloneError')
-  }
-  if (clone !== undefined) expect(new Uint8Array(clone)[0]).toBe(5)
-  if (memory.byteLength === 0) expect(codeNow(() => bytesOf(buffer))).toBe('EBUSY')
-  else expect(bytesOf(buffer)[0]).toBe(5)
-  buffer.close()
-  expect(memory.byteLength).toBe(0)
-})
+zeroCopyTest(
+  'memory that is transferred away crashes nobody, and is told apart from memory that is there',
+  async () => {
+    const buffer = await heap.allocate(4096)
+    buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(5))
+    const memory = bytesOf(buffer).buffer as ArrayBuffer
+    let clone: ArrayBuffer | undefined
+    try {
+      clone = structuredClone(memory, { transfer: [memory] })
+    } catch (error) {
+      // Node 22 and newer refuse; Node 20 copies and leaves ours attached.
+      expect((error as Error).name).toBe('DataCloneError')
+    }
+    if (clone !== undefined) expect(new Uint8Array(clone)[0]).toBe(5)
+    if (memory.byteLength === 0) expect(codeNow(() => bytesOf(buffer))).toBe('EBUSY')
+    else expect(bytesOf(buffer)[0]).toBe(5)
+    buffer.close()
+    expect(memory.byteLength).toBe(0)
+  },
+)
 
 type Transferable = ArrayBuffer & { transfer(): ArrayBuffer }
 
