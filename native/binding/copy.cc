@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -120,25 +121,64 @@ bool InRange(uint64_t offset, uint64_t length, const Mapping& mapping) {
   return length <= mapping.byte_length() && offset <= mapping.byte_length() - length;
 }
 
+struct Bytes {
+  uint8_t* data = nullptr;
+  size_t length = 0;
+};
+
+// A Uint8Array, or nothing and false.
+bool BytesOf(napi_env env, napi_value array, Bytes* bytes) {
+  bool is_typed_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  void* data = nullptr;
+  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
+  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &bytes->length, &data, nullptr, nullptr);
+  bytes->data = static_cast<uint8_t*>(data);
+  return type == napi_uint8_array;
+}
+
 napi_value CopyIn(napi_env env, napi_callback_info info) {
   Call call(env, info);
   uint64_t offset = call.Size(1);
   Mapping* mapping = Mapping::Of(env, call.Value(0));
   if (mapping == nullptr) return call.TypeError("expected a Mapping");
-  bool is_typed_array = false;
-  napi_typedarray_type type = napi_int8_array;
-  size_t length = 0;
-  void* source = nullptr;
-  napi_value array = call.Value(2);
-  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
-  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &length, &source, nullptr, nullptr);
-  if (type != napi_uint8_array) return call.TypeError("expected a Uint8Array");
+  Bytes source;
+  if (!BytesOf(env, call.Value(2), &source)) return call.TypeError("expected a Uint8Array");
   sys::Region* region = mapping->region();
   if (region == nullptr) call.Fail(-EBADF);
-  if (!InRange(offset, length, *mapping)) call.Fail(-EINVAL);
+  if (!InRange(offset, source.length, *mapping)) call.Fail(-EINVAL);
   if (!call.ok()) return call.Failure();
   if (region->kind() == sys::MapKind::kSharedReadOnly) return call.Number(-EACCES);
-  if (length > 0) std::memmove(region->bytes() + offset, source, length);
+  if (source.length > 0) std::memmove(region->bytes() + offset, source.data, source.length);
+  return call.Number(region->faulted() ? -EFAULT : 0);
+}
+
+// What others have stored beside the changed bytes stays: those are not even loaded.
+void StoreChanged(uint8_t* target, const uint8_t* now, const uint8_t* before, size_t length) {
+  constexpr size_t kBlock = 64;
+  for (size_t at = 0; at < length; at += kBlock) {
+    size_t count = std::min(kBlock, length - at);
+    if (std::memcmp(now + at, before + at, count) == 0) continue;
+    for (size_t i = at; i < at + count; ++i) {
+      if (now[i] != before[i]) target[i] = now[i];
+    }
+  }
+}
+
+napi_value CopyChanged(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint64_t offset = call.Size(1);
+  Mapping* mapping = Mapping::Of(env, call.Value(0));
+  if (mapping == nullptr) return call.TypeError("expected a Mapping");
+  Bytes now, before;
+  if (!BytesOf(env, call.Value(2), &now) || !BytesOf(env, call.Value(3), &before))
+    return call.TypeError("expected a Uint8Array");
+  sys::Region* region = mapping->region();
+  if (region == nullptr) call.Fail(-EBADF);
+  if (now.length != before.length || !InRange(offset, now.length, *mapping)) call.Fail(-EINVAL);
+  if (!call.ok()) return call.Failure();
+  if (region->kind() == sys::MapKind::kSharedReadOnly) return call.Number(-EACCES);
+  if (now.length > 0) StoreChanged(region->bytes() + offset, now.data, before.data, now.length);
   return call.Number(region->faulted() ? -EFAULT : 0);
 }
 
@@ -175,9 +215,12 @@ napi_value CopyMapping(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void RegisterCopy(napi_env env, napi_value exports) {
-  Define(
-      env, exports,
-      {{"copyOut", CopyOut}, {"copyIn", CopyIn}, {"copyToFile", CopyToFile}, {"copyMapping", CopyMapping}});
+  Define(env, exports,
+         {{"copyOut", CopyOut},
+          {"copyIn", CopyIn},
+          {"copyChanged", CopyChanged},
+          {"copyToFile", CopyToFile},
+          {"copyMapping", CopyMapping}});
 }
 
 }  // namespace binding

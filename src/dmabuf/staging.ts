@@ -14,6 +14,13 @@ interface StagedBuffer {
   readonly mappings: { readonly pastGuard: Mapping }
 }
 
+/** A write bracket. */
+interface Writing extends Range {
+  readonly owner: BracketOwner
+  /** What was in its pieces before: only what has changed since is written back. Strict mode has none. */
+  readonly before: Piece[]
+}
+
 /**
  * Views of an environment's own copy: filled from the storage when a bracket begins, written back when one that writes ends,
  * the range of the bracket each time. What a write bracket has open is not filled over. This is strict mode; and it is what
@@ -24,7 +31,7 @@ export class Staging implements Coherence {
   readonly coherency: 'coherent' | 'strict'
   readonly zeroCopy = false
   readonly #buffer: StagedBuffer
-  readonly #writing: (Range & { readonly owner: BracketOwner })[] = []
+  readonly #writing: Writing[] = []
   readonly #pieces: StagedPieces
 
   constructor(buffer: StagedBuffer, coherency: 'coherent' | 'strict') {
@@ -38,16 +45,20 @@ export class Staging implements Coherence {
   }
 
   show(offset: number, length: number): Uint8Array {
-    return this.#pieces.show(offset, length, (piece) =>
-      this.#fill(piece, { offset: piece.offset, length: piece.bytes.length }),
-    )
+    return this.#pieces.show(offset, length, (piece) => {
+      this.#fill(piece, { offset: piece.offset, length: piece.bytes.length })
+      for (const open of this.#writing) this.#remember(open, piece)
+    })
   }
 
   begin(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
     for (const part of without({ offset, length }, this.#writing)) {
       for (const piece of this.#pieces.live()) this.#fill(piece, part)
     }
-    if (access !== 'read') this.#writing.push({ offset, length, owner })
+    if (access === 'read') return
+    const open = { offset, length, owner, before: [] }
+    this.#writing.push(open)
+    for (const piece of this.#pieces.live()) this.#remember(open, piece)
   }
 
   end(access: Access, offset: number, length: number, _: CacheHints, owner: BracketOwner): void {
@@ -56,8 +67,7 @@ export class Staging implements Coherence {
       (open) => open.owner === owner && open.offset === offset && open.length === length,
     )
     if (index < 0) return
-    this.#writing.splice(index, 1)
-    this.#writeBack({ offset, length })
+    for (const open of this.#writing.splice(index, 1)) this.#writeBack(open)
   }
 
   abandon(owner: BracketOwner): void {
@@ -93,11 +103,8 @@ export class Staging implements Coherence {
   /** What was stored there goes to the storage now: nobody may hold the copy of it until the bracket ends. */
   hide(offset: number, length: number): void {
     if (fitsView(this.fileBytes)) return
-    const piece = { offset, bytes: { length } }
-    for (const open of this.#writing) {
-      const part = overlap(open, piece)
-      if (part !== undefined) this.#writeBack(part)
-    }
+    const hidden = { offset, bytes: { length } }
+    for (const open of this.#writing) if (overlap(open, hidden) !== undefined) this.#writeBack(open)
     this.#pieces.drop(offset, length)
   }
 
@@ -138,11 +145,24 @@ export class Staging implements Coherence {
     this.#copied(addon().copyOut(this.#buffer.mappings.pastGuard, part.offset, within(piece, part), []))
   }
 
-  #writeBack(range: Range): void {
+  #remember(open: Writing, piece: Piece): void {
+    const part = this.coherency === 'strict' ? undefined : overlap(open, piece)
+    if (part !== undefined) open.before.push({ offset: part.offset, bytes: within(piece, part).slice() })
+  }
+
+  /** In strict mode all of the range; else what else is there, from other processes or devices, stays. */
+  #writeBack(open: Writing): void {
+    const { pastGuard } = this.#buffer.mappings
     for (const piece of this.#pieces.live()) {
-      const part = overlap(range, piece)
+      const part = overlap(open, piece)
       if (part === undefined) continue
-      this.#copied(addon().copyIn(this.#buffer.mappings.pastGuard, part.offset, within(piece, part)))
+      if (this.coherency === 'strict') {
+        this.#copied(addon().copyIn(pastGuard, part.offset, within(piece, part)))
+      } else {
+        const before = open.before.find(({ offset }) => offset === part.offset)
+        if (before?.bytes.length !== part.length) continue
+        this.#copied(addon().copyChanged(pastGuard, part.offset, within(piece, part), before.bytes))
+      }
     }
   }
 

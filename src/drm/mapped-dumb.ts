@@ -1,5 +1,7 @@
 import { wrap } from '../dmabuf/dmabuf.ts'
 import type { MappedRange } from '../dmabuf/mapped-range.ts'
+import { problem } from '../internal/errors.ts'
+import { allowsExternal } from '../memory/external.ts'
 import type { GemBuffer } from './gem-buffer.ts'
 
 /**
@@ -31,8 +33,12 @@ export class MappedDumb implements Disposable {
     return this.#range.closed
   }
 
-  /** Live memory: the device, and whoever has the dma-buf, may change it at any moment. Of length 0 after close. */
+  /**
+   * Live memory: the device, and whoever has the dma-buf, may change it at any moment. Of length 0 after close. `ENOTSUP` where
+   * this runtime can show copies only (`DmaBuf.zeroCopy`).
+   */
   get bytes(): Uint8Array {
+    if (!this.#range.closed && !allowsExternal()) throw problem('noZeroCopy', {})
     return this.#range.bytes
   }
 

@@ -188,7 +188,8 @@ export const problems = {
     code: 'ENOTSUP',
     text: 'this runtime does not allow ArrayBuffers over shared memory',
     cause: 'V8 was built with a memory cage (Electron does so).',
-    remedy: 'Run the code in a plain Node process.',
+    remedy:
+      'Take CPU access in brackets, which works on a copy there; a DRM mapping has none, but the dma-buf of handleToFd() has.',
   },
   stagedOverlap: {
     code: 'ENOTSUP',

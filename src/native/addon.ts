@@ -213,6 +213,8 @@ export interface Addon {
 
   /** Copies `source` to `offset` of `mapping`: 0 or a negative errno (`-EACCES` read-only, `-EFAULT` truncated). */
   copyIn(mapping: Mapping, offset: number, source: Uint8Array): number
+  /** As {@link copyIn}, of those bytes only that are others than in `before`, which is as long (else `-EINVAL`). */
+  copyChanged(mapping: Mapping, offset: number, source: Uint8Array, before: Uint8Array): number
 
   // ---- lines of non-coherent buffers ------------------------------------------------------------------
   /**

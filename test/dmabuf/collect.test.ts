@@ -29,6 +29,14 @@ test('a forgotten buffer is collected: its descriptor, its mapping, its charge',
   unsubscribe('dmabuf:buffer:closed', listen)
 })
 
+test.each(['strict', 'non-coherent'] as const)('a forgotten %s buffer is collected', async (coherency) => {
+  ;(() => {
+    const buffer = heap.allocateSync(1 << 20, { coherency })
+    buffer.withCpuAccessSync('write', ({ bytes }) => bytes.fill(1))
+  })()
+  await untilCollected(() => bufinfo().length === 0, 'the buffer is collected')
+})
+
 test('whoever holds the bytes keeps the buffer, although its wrapper was collected', async () => {
   let wrapper: WeakRef<object> | undefined
   let held = (() => {

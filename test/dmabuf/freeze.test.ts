@@ -10,6 +10,13 @@ const heap = new SystemHeap()
 
 useCensus()
 
+test('a freeze takes the views of a strict buffer away as well', () => {
+  using buffer = heap.allocateSync(4096, { sharing: 'read-only', coherency: 'strict' })
+  const old = buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(6))
+  buffer.freeze()
+  expect([old.length, buffer.withCpuAccessSync('read', ({ bytes }) => bytes[7])]).toEqual([0, 6])
+})
+
 test('frozen memory keeps its contents, and nobody writes it any more', async () => {
   using buffer = await heap.allocate(4096, { sharing: 'read-only' })
   const old = buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(6))

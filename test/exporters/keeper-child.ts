@@ -5,6 +5,7 @@
 import { Channel, type DmaBuf } from '../../src/index.ts'
 import type { Mapping } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
+import { contents } from '../support/descriptor.ts'
 
 const channel = Channel.parent()
 const kept: Mapping[] = []
@@ -20,7 +21,7 @@ function keep(buffer: DmaBuf): void {
 
 /** Every byte value that is to be seen now. */
 function seen(): number[] {
-  const values = kept.flatMap((mapping) => [...new Set(new Uint8Array(mapping.view() as ArrayBuffer))])
+  const values = kept.flatMap((mapping) => [...new Set(contents(mapping))])
   return [...new Set(values)].sort((a, b) => a - b)
 }
 

@@ -7,6 +7,7 @@ import { HandleFlag } from '../../src/share/handle.ts'
 import { PacketType } from '../../src/transport/packet.ts'
 import { shift } from '../children/shift.ts'
 import { useCensus } from '../support/census.ts'
+import { contents } from '../support/descriptor.ts'
 import { closePair, warmUp } from '../support/dropped.ts'
 import { codeOf } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
@@ -33,7 +34,7 @@ async function read(peer: RawPeer): Promise<[text: string, first?: number]> {
   expect(flags & ~(HandleFlag.storage | HandleFlag.leash)).toBe(0)
   const mapping = addon().map(storage, 0, SIZE, MapKind.shared)
   if (typeof mapping === 'number') throw new Error(`map: ${mapping}`)
-  const [first = -1] = new Uint8Array(mapping.view() as ArrayBuffer)
+  const [first = -1] = contents(mapping)
   mapping.close()
   for (const fd of descriptors) addon().close(fd)
   return [text, first]

@@ -1,3 +1,4 @@
+import type { Mapping } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
 
 /** Runs with a descriptor and closes it afterwards. */
@@ -21,4 +22,12 @@ export function memfd(byteLength: number, seals = 0, fill = 0): number {
   mapping.close()
   if (native.addSeals(fd, seals) < 0) throw new Error(`seals: ${seals}`)
   return fd
+}
+
+/** What a mapping has now, also where no ArrayBuffer may lie over it. */
+export function contents(mapping: Mapping): Uint8Array {
+  const bytes = new Uint8Array(mapping.byteLength)
+  const result = addon().copyOut(mapping, 0, bytes, [])
+  if (result < 0) throw new Error(`copy: ${result}`)
+  return bytes
 }
