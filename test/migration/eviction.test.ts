@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { coreOf } from '../../src/dmabuf/dmabuf.ts'
 import { bufinfo, type Channel, type DmaBuf, forkWithChannel, SystemHeap } from '../../src/index.ts'
 import { BOARD_BYTES, boardOf } from '../children/counting.ts'
@@ -8,6 +8,7 @@ import { useCensus } from '../support/census.ts'
 import { type Compiled, compiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { until } from '../support/until.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const heap = new SystemHeap()
 let code: Compiled
@@ -56,33 +57,39 @@ class Sitter implements AsyncDisposable {
   }
 }
 
-test('a holder that was left behind enters no bracket more, even if its event loop has not turned since', async () => {
-  using shared = await heap.allocate(BOARD_BYTES)
-  using placed = await heap.allocate(65_536, { name: 'left', movable: true, moveTimeout: 50, evict: true })
-  await using sitter = new Sitter(placed, shared)
-  await sitter.sits(1)
-  await shift(placed)
-  expect(holders('left')).toEqual([])
-  expect(await sitter.outcome()).toEqual({ outcome: 'ERR_DMABUF_EVICTED' })
-})
+zeroCopyTest(
+  'a holder that was left behind enters no bracket more, even if its event loop has not turned since',
+  async () => {
+    using shared = await heap.allocate(BOARD_BYTES)
+    using placed = await heap.allocate(65_536, { name: 'left', movable: true, moveTimeout: 50, evict: true })
+    await using sitter = new Sitter(placed, shared)
+    await sitter.sits(1)
+    await shift(placed)
+    expect(holders('left')).toEqual([])
+    expect(await sitter.outcome()).toEqual({ outcome: 'ERR_DMABUF_EVICTED' })
+  },
+)
 
-test('a move that fails leaves nobody behind: whoever was inside still holds off the next one', async () => {
-  using shared = await heap.allocate(BOARD_BYTES)
-  using placed = await heap.allocate(65_536, { name: 'kept', movable: true, moveTimeout: 50, evict: true })
-  await using sitter = new Sitter(placed, shared)
-  await sitter.sits(1)
-  const core = coreOf(placed)
-  const ops = core.ops ?? { release: () => {} }
-  const broken = () => {
-    throw new Error('the blitter is broken')
-  }
-  core.ops = { ...ops, move: broken }
-  await expect(shift(placed)).rejects.toThrow('the blitter is broken')
-  core.ops = ops
-  sitter.mayGo(1)
-  await sitter.sits(2)
-  expect(holders('kept')).toMatchObject([{ openBrackets: 1 }])
-  await shift(placed)
-  expect(holders('kept')).toEqual([])
-  expect(await sitter.outcome()).toEqual({ outcome: 'entered' })
-})
+zeroCopyTest(
+  'a move that fails leaves nobody behind: whoever was inside still holds off the next one',
+  async () => {
+    using shared = await heap.allocate(BOARD_BYTES)
+    using placed = await heap.allocate(65_536, { name: 'kept', movable: true, moveTimeout: 50, evict: true })
+    await using sitter = new Sitter(placed, shared)
+    await sitter.sits(1)
+    const core = coreOf(placed)
+    const ops = core.ops ?? { release: () => {} }
+    const broken = () => {
+      throw new Error('the blitter is broken')
+    }
+    core.ops = { ...ops, move: broken }
+    await expect(shift(placed)).rejects.toThrow('the blitter is broken')
+    core.ops = ops
+    sitter.mayGo(1)
+    await sitter.sits(2)
+    expect(holders('kept')).toMatchObject([{ openBrackets: 1 }])
+    await shift(placed)
+    expect(holders('kept')).toEqual([])
+    expect(await sitter.outcome()).toEqual({ outcome: 'entered' })
+  },
+)

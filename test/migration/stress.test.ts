@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { bufinfo, type DmaBuf, DmaBufError, forkWithChannel, SystemHeap } from '../../src/index.ts'
 import {
   BOARD_BYTES,
@@ -17,6 +17,7 @@ import { type Compiled, compiled } from '../support/compiled.ts'
 import { Counter } from '../support/counters.ts'
 import { warmUp } from '../support/dropped.ts'
 import { until } from '../support/until.ts'
+import { zeroCopyTest } from '../support/zero-copy.ts'
 
 /** Deaths in each test: `DMABUF_KILLS=500` for a night. */
 const DEATHS = Number(process.env['DMABUF_KILLS'] ?? 6)
@@ -87,7 +88,7 @@ function gotOn(board: Uint32Array, before: readonly number[], more: number): boo
 /** All writers but the first, which is played here. */
 const elsewhere = Array.from({ length: WRITERS - 1 }, (_, writer) => writer + 1)
 
-test(
+zeroCopyTest(
   'no store of a bracket is lost, and no view, while a buffer moves under readers and writers that are killed',
   async () => {
     using placed = await place(10_000)
@@ -123,7 +124,7 @@ test(
   DEATHS * 30_000,
 )
 
-test('brackets that last longer than moveTimeout make moves fail, and lose nothing', async () => {
+zeroCopyTest('brackets that last longer than moveTimeout make moves fail, and lose nothing', async () => {
   using placed = await place(20)
   using shared = await heap.allocate(BOARD_BYTES)
   const board = boardOf(shared)
@@ -146,7 +147,7 @@ test('brackets that last longer than moveTimeout make moves fail, and lose nothi
   expect(generation).toBeGreaterThan(succeeded)
 })
 
-test(
+zeroCopyTest(
   'whenever the exporter is killed, all who survive go on with the same storage and all that was stored',
   async () => {
     for (let death = 0; death < DEATHS; death++) {
