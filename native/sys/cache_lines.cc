@@ -1,87 +1,193 @@
 #include "sys/cache_lines.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "sys/line_signature.h"
 
 namespace sys {
 namespace {
 
-constexpr size_t kLeast = 16;
-// Most of a buffer is clean, and memcmp has the machine's best vectors; on longer blocks one dirty line costs
-// more.
-constexpr size_t kBlock = 256;
+constexpr size_t kUsual = 64;
+/** Of a line that has to count as dirty. Lines have it by a chance of 2^-64. */
+constexpr uint64_t kUnknown = 0x8000000000000001;
 
-// In the compiler's own vectors and without a branch inside: a call of memcmp for each line costs more than
-// its bytes.
-template <size_t bytes>
-bool EqualBlock(const uint8_t* a, const uint8_t* b) {
-  uint64_t difference = 0;
-  for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
-    uint64_t x, y;
-    std::memcpy(&x, a + at, sizeof x);
-    std::memcpy(&y, b + at, sizeof y);
-    difference |= x ^ y;
-  }
-  return difference == 0;
+// A call for each line costs more than its bytes.
+inline void Copy(uint8_t* to, const uint8_t* from, size_t size) {
+  if (size == kUsual)
+    std::memcpy(to, from, kUsual);
+  else
+    std::memcpy(to, from, size);
 }
 
-// Lines are powers of two, of 16 bytes at least.
-bool EqualLine(const uint8_t* a, const uint8_t* b, size_t line_size) {
-  if (line_size == 64) return EqualBlock<64>(a, b);
-  for (size_t at = 0; at < line_size; at += kLeast) {
-    if (!EqualBlock<kLeast>(a + at, b + at)) return false;
+inline bool Equal(const uint8_t* a, const uint8_t* b, size_t size) {
+  return std::memcmp(a, b, size) == 0;
+}
+
+/** What a line held at one time; the compiler must not look at the line again instead. */
+class Snapshot {
+ public:
+  Snapshot(const uint8_t* line, size_t size) {
+    Copy(bytes_, line, size);
+    asm volatile("" : "+m"(bytes_));
   }
-  return true;
+
+  const uint8_t* bytes() const { return bytes_; }
+
+ private:
+  alignas(kUsual) uint8_t bytes_[CacheLines::kBlock];
+};
+
+/** One line, whose block is locked. */
+class Line {
+ public:
+  Line(const CacheLines& lines, size_t line)
+      : lines_(lines), line_(line), at_(line * lines.line_size), cached_(cache(), lines.line_size) {}
+
+  bool dirty() const { return signature() != LineSignature(cached_.bytes(), size()); }
+
+  /** Memory first: whoever finds the signature finds memory written. */
+  void WriteBack() {
+    Copy(memory(), cached_.bytes(), size());
+    Sign(cached_);
+  }
+
+  bool shows_memory() const { return Equal(cached_.bytes(), memory(), size()); }
+
+  void Fill() {
+    Snapshot filling(memory(), size());
+    Copy(cache(), filling.bytes(), size());
+    Sign(filling);
+  }
+
+  /** As Fill, of a clean line that somebody may rightly be storing into: what has changed stays. */
+  void FillAround() {
+    Snapshot filling(memory(), size());
+    for (size_t at = 0; at < size(); at += sizeof(uint64_t)) {
+      uint64_t was, becomes;
+      std::memcpy(&was, cached_.bytes() + at, sizeof was);
+      std::memcpy(&becomes, filling.bytes() + at, sizeof becomes);
+      if (was == becomes) continue;
+      auto* word = reinterpret_cast<uint64_t*>(cache() + at);
+      __atomic_compare_exchange_n(word, &was, becomes, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+    Sign(filling);
+  }
+
+ private:
+  size_t size() const { return lines_.line_size; }
+  uint8_t* cache() const { return lines_.cache + at_; }
+  uint8_t* memory() const { return lines_.memory + at_; }
+  uint64_t signature() const { return __atomic_load_n(lines_.signatures + line_, __ATOMIC_ACQUIRE); }
+
+  void Sign(const Snapshot& held) {
+    __atomic_store_n(lines_.signatures + line_, LineSignature(held.bytes(), size()), __ATOMIC_RELEASE);
+  }
+
+  const CacheLines& lines_;
+  size_t line_;
+  size_t at_;
+  Snapshot cached_;
+};
+
+inline size_t InBlock(const CacheLines& lines) {
+  return CacheLines::kBlock / lines.line_size;
+}
+
+/**
+ * Does `work` to each line of [first, last), of which `next` tells the first that needs it: blocks that need
+ * nothing are not locked. How often it returned true.
+ */
+template <typename Next, typename Work>
+size_t ForEach(const CacheLines& lines, size_t first, size_t last, Next next, Work work) {
+  size_t count = 0;
+  Patience patience;
+  for (size_t line = next(first); line < last; line = next(line)) {
+    const size_t block = line / InBlock(lines), from = line;
+    const size_t end = std::min(last, (block + 1) * InBlock(lines));
+    BlockLock lock(lines.locks + block, patience);
+    for (; line < end; ++line) {
+      __builtin_prefetch(lines.cache + line * lines.line_size + kFetchAhead);
+      Line one(lines, line);
+      count += work(one, lines.states[line]);
+    }
+    if (lock.Release()) continue;
+    for (size_t robbed = from; robbed < end; ++robbed)
+      __atomic_store_n(lines.signatures + robbed, kUnknown, __ATOMIC_RELEASE);
+  }
+  return count;
 }
 
 }  // namespace
 
-size_t CacheLines::Clean(size_t first, size_t last) const {
-  size_t cleaned = 0;
-  const size_t step = kBlock / line_size;
-  for (size_t line = first; line < last; ++line) {
-    size_t at = line * line_size;
-    if (step > 1 && at % kBlock == 0 && line + step <= last &&
-        std::memcmp(cache + at, twin + at, kBlock) == 0) {
-      line += step - 1;
-      continue;
-    }
-    if (EqualLine(cache + at, twin + at, line_size)) continue;
-    // By way of the twin: a store that comes in between makes the line dirty again, and is not lost.
-    std::memcpy(twin + at, cache + at, line_size);
-    std::memcpy(memory + at, twin + at, line_size);
-    states[line] = 1;
-    ++cleaned;
+size_t CacheLines::Dirty(size_t first, size_t last) const {
+  size_t dirty = 0;
+  for (size_t line = first;; ++line, ++dirty) {
+    line = FirstChanged(cache, signatures, line_size, line, last);
+    if (line >= last) return dirty;
   }
-  return cleaned;
+}
+
+size_t CacheLines::Clean(size_t first, size_t last) const {
+  const auto next = [&](size_t line) { return FirstChanged(cache, signatures, line_size, line, last); };
+  return ForEach(*this, first, last, next, [](Line& line, uint8_t& state) {
+    if (!line.dirty()) return false;
+    line.WriteBack();
+    state = 1;
+    return true;
+  });
+}
+
+size_t CacheLines::Evict(size_t first, size_t last) const {
+  const auto all = [](size_t line) { return line; };
+  return ForEach(*this, first, last, all, [](Line& line, uint8_t& state) {
+    const bool dirty = line.dirty();
+    if (dirty)
+      line.WriteBack();
+    else if (!line.shows_memory())
+      line.FillAround();
+    state = 0;
+    return dirty;
+  });
 }
 
 size_t CacheLines::Invalidate(size_t first, size_t last) const {
-  size_t lost = 0;
-  for (size_t line = first; line < last; ++line) {
-    size_t at = line * line_size;
-    bool dirty = !EqualLine(cache + at, twin + at, line_size);
-    lost += dirty;
-    // Most lines hold what memory holds, and storing costs more than comparing.
-    if (dirty || !EqualLine(twin + at, memory + at, line_size)) Fill(at);
-  }
+  // Most lines hold what memory holds, and storing costs more than comparing.
+  const auto next = [&](size_t line) {
+    while (line < last) {
+      const size_t end = std::min(last, (line / InBlock(*this) + 1) * InBlock(*this));
+      const size_t changed = FirstChanged(cache, signatures, line_size, line, end);
+      for (; line < changed; ++line) {
+        const size_t at = line * line_size;
+        if (!Equal(cache + at, memory + at, line_size)) return line;
+      }
+      if (changed < end) return changed;
+    }
+    return last;
+  };
+  const size_t lost = ForEach(*this, first, last, next, [](Line& line, uint8_t&) {
+    const bool dirty = line.dirty();
+    if (dirty || !line.shows_memory()) line.Fill();
+    return dirty;
+  });
   std::memset(states + first, 0, last - first);
   return lost;
 }
 
 void CacheLines::Show(size_t first, size_t last) const {
-  for (size_t line = first; line < last; ++line) {
-    if (states[line] != 0) continue;
-    size_t at = line * line_size;
-    if (EqualLine(cache + at, twin + at, line_size))
-      Fill(at);
-    else
-      states[line] = 1;
-  }
-}
-
-void CacheLines::Fill(size_t at) const {
-  std::memcpy(twin + at, memory + at, line_size);
-  std::memcpy(cache + at, twin + at, line_size);
+  const auto next = [&](size_t line) {
+    const void* absent = line < last ? std::memchr(states + line, 0, last - line) : nullptr;
+    return absent == nullptr ? last : static_cast<size_t>(static_cast<const uint8_t*>(absent) - states);
+  };
+  ForEach(*this, first, last, next, [](Line& line, uint8_t& state) {
+    if (state != 0) return false;
+    // Stored into without anybody's knowing: it must have been loaded for that.
+    if (line.dirty())
+      state = 1;
+    else if (!line.shows_memory())
+      line.Fill();
+    return true;
+  });
 }
 
 }  // namespace sys
