@@ -32,7 +32,8 @@ const own = (line: number) => line * lineSize + side + sides * randomInt(lineSiz
 
 function problemIn(what: Uint8Array, first: number, last: number): string | undefined {
   for (let at = first * lineSize + side; at < last * lineSize; at += sides) {
-    if (what[at] !== stored[at]) return `byte ${at} is ${what[at]}, and ${stored[at]} was stored`
+    const found = what[at]
+    if (found !== stored[at]) return `byte ${at} was ${found}, and ${stored[at]} was stored`
   }
   return undefined
 }
