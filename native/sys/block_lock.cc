@@ -53,8 +53,12 @@ BlockLock::BlockLock(uint32_t* word, Patience& patience) : word_(word), holder_(
 }
 
 bool BlockLock::Release() {
-  uint32_t holder = holder_;
-  return __atomic_compare_exchange_n(word_, &holder, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+  // Two steps, because a locked instruction would wait for every store of the line. Whoever is stopped
+  // between them for so long that the lock is taken over has no store under way any more but the last one,
+  // and that one makes the other's release fail.
+  if (__atomic_load_n(word_, __ATOMIC_RELAXED) != holder_) return false;
+  __atomic_store_n(word_, 0, __ATOMIC_RELEASE);
+  return true;
 }
 
 }  // namespace sys

@@ -30,12 +30,15 @@ class Snapshot {
   Snapshot(const uint8_t* line, size_t size) {
     Copy(bytes_, line, size);
     asm volatile("" : "+m"(bytes_));
+    signature_ = LineSignature(bytes_, size);
   }
 
   const uint8_t* bytes() const { return bytes_; }
+  uint64_t signature() const { return signature_; }
 
  private:
   alignas(kUsual) uint8_t bytes_[CacheLines::kBlock];
+  uint64_t signature_;
 };
 
 /** One line, whose block is locked. */
@@ -44,7 +47,9 @@ class Line {
   Line(const CacheLines& lines, size_t line)
       : lines_(lines), line_(line), at_(line * lines.line_size), cached_(cache(), lines.line_size) {}
 
-  bool dirty() const { return signature() != LineSignature(cached_.bytes(), size()); }
+  bool dirty() const {
+    return __atomic_load_n(lines_.signatures + line_, __ATOMIC_ACQUIRE) != cached_.signature();
+  }
 
   /** Memory first: whoever finds the signature finds memory written. */
   void WriteBack() {
@@ -78,10 +83,9 @@ class Line {
   size_t size() const { return lines_.line_size; }
   uint8_t* cache() const { return lines_.cache + at_; }
   uint8_t* memory() const { return lines_.memory + at_; }
-  uint64_t signature() const { return __atomic_load_n(lines_.signatures + line_, __ATOMIC_ACQUIRE); }
 
   void Sign(const Snapshot& held) {
-    __atomic_store_n(lines_.signatures + line_, LineSignature(held.bytes(), size()), __ATOMIC_RELEASE);
+    __atomic_store_n(lines_.signatures + line_, held.signature(), __ATOMIC_RELEASE);
   }
 
   const CacheLines& lines_;
@@ -95,27 +99,27 @@ inline size_t InBlock(const CacheLines& lines) {
 }
 
 /**
- * Does `work` to each line of [first, last), of which `next` tells the first that needs it: blocks that need
- * nothing are not locked. How often it returned true.
+ * Does `work` to the lines of [first, last) that need it, of which `next(from, to)` tells the first, or `to`:
+ * blocks that need nothing are not locked. `work` says whether there was anything to do; then the line behind
+ * is looked at at once, since what is done to lines is mostly done to many in a row.
  */
 template <typename Next, typename Work>
-size_t ForEach(const CacheLines& lines, size_t first, size_t last, Next next, Work work) {
-  size_t count = 0;
+void ForEach(const CacheLines& lines, size_t first, size_t last, Next next, Work work) {
   Patience patience;
-  for (size_t line = next(first); line < last; line = next(line)) {
+  for (size_t line = next(first, last); line < last; line = next(line, last)) {
     const size_t block = line / InBlock(lines), from = line;
     const size_t end = std::min(last, (block + 1) * InBlock(lines));
     BlockLock lock(lines.locks + block, patience);
-    for (; line < end; ++line) {
+    while (line < end) {
       __builtin_prefetch(lines.cache + line * lines.line_size + kFetchAhead);
       Line one(lines, line);
-      count += work(one, lines.states[line]);
+      const bool worked = work(one, lines.states[line]);
+      line = worked ? line + 1 : next(line + 1, end);
     }
     if (lock.Release()) continue;
     for (size_t robbed = from; robbed < end; ++robbed)
       __atomic_store_n(lines.signatures + robbed, kUnknown, __ATOMIC_RELEASE);
   }
-  return count;
 }
 
 }  // namespace
@@ -129,33 +133,41 @@ size_t CacheLines::Dirty(size_t first, size_t last) const {
 }
 
 size_t CacheLines::Clean(size_t first, size_t last) const {
-  const auto next = [&](size_t line) { return FirstChanged(cache, signatures, line_size, line, last); };
-  return ForEach(*this, first, last, next, [](Line& line, uint8_t& state) {
+  const auto next = [&](size_t from, size_t to) {
+    return FirstChanged(cache, signatures, line_size, from, to);
+  };
+  size_t cleaned = 0;
+  ForEach(*this, first, last, next, [&](Line& line, uint8_t& state) {
     if (!line.dirty()) return false;
     line.WriteBack();
     state = 1;
+    ++cleaned;
     return true;
   });
+  return cleaned;
 }
 
 size_t CacheLines::Evict(size_t first, size_t last) const {
-  const auto all = [](size_t line) { return line; };
-  return ForEach(*this, first, last, all, [](Line& line, uint8_t& state) {
-    const bool dirty = line.dirty();
-    if (dirty)
+  const auto all = [](size_t from, size_t) { return from; };
+  size_t cleaned = 0;
+  ForEach(*this, first, last, all, [&](Line& line, uint8_t& state) {
+    if (line.dirty()) {
       line.WriteBack();
-    else if (!line.shows_memory())
+      ++cleaned;
+    } else if (!line.shows_memory()) {
       line.FillAround();
+    }
     state = 0;
-    return dirty;
+    return true;
   });
+  return cleaned;
 }
 
 size_t CacheLines::Invalidate(size_t first, size_t last) const {
   // Most lines hold what memory holds, and storing costs more than comparing.
-  const auto next = [&](size_t line) {
-    while (line < last) {
-      const size_t end = std::min(last, (line / InBlock(*this) + 1) * InBlock(*this));
+  const auto next = [&](size_t line, size_t to) {
+    while (line < to) {
+      const size_t end = std::min(to, (line / InBlock(*this) + 1) * InBlock(*this));
       const size_t changed = FirstChanged(cache, signatures, line_size, line, end);
       for (; line < changed; ++line) {
         const size_t at = line * line_size;
@@ -163,21 +175,24 @@ size_t CacheLines::Invalidate(size_t first, size_t last) const {
       }
       if (changed < end) return changed;
     }
-    return last;
+    return to;
   };
-  const size_t lost = ForEach(*this, first, last, next, [](Line& line, uint8_t&) {
+  size_t lost = 0;
+  ForEach(*this, first, last, next, [&](Line& line, uint8_t&) {
     const bool dirty = line.dirty();
-    if (dirty || !line.shows_memory()) line.Fill();
-    return dirty;
+    if (!dirty && line.shows_memory()) return false;
+    line.Fill();
+    lost += dirty;
+    return true;
   });
   std::memset(states + first, 0, last - first);
   return lost;
 }
 
 void CacheLines::Show(size_t first, size_t last) const {
-  const auto next = [&](size_t line) {
-    const void* absent = line < last ? std::memchr(states + line, 0, last - line) : nullptr;
-    return absent == nullptr ? last : static_cast<size_t>(static_cast<const uint8_t*>(absent) - states);
+  const auto next = [&](size_t from, size_t to) {
+    const void* absent = from < to ? std::memchr(states + from, 0, to - from) : nullptr;
+    return absent == nullptr ? to : static_cast<size_t>(static_cast<const uint8_t*>(absent) - states);
   };
   ForEach(*this, first, last, next, [](Line& line, uint8_t& state) {
     if (state != 0) return false;
