@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,9 +32,14 @@ static void fault(int number, siginfo_t* info, void* context) {
   mprotect(cache + page * PAGE, PAGE, PROT_READ | PROT_WRITE);
 }
 
-// One line in a hundred: all over the view, or in one place.
-static void store(int scattered, uint8_t value) {
-  for (size_t i = 0; i < LINES / 100; ++i) cache[(scattered ? (i * 7919 * 13) % LINES : i) * LINE] = value;
+enum stores { NONE, TOGETHER, SCATTERED, ALL };
+static const char* const stores[] = {"nothing dirty", "1 % dirty, together", "1 % dirty, scattered",
+                                     "all dirty"};
+
+// One line in a hundred is in one place, or all over the view.
+static void store(enum stores which, uint8_t value) {
+  size_t lines = which == NONE ? 0 : which == ALL ? LINES : LINES / 100;
+  for (size_t i = 0; i < lines; ++i) cache[(which == SCATTERED ? (i * 7919 * 13) % LINES : i) * LINE] = value;
 }
 
 static void clean(size_t page) {
@@ -49,32 +55,31 @@ static int ascending(const void* a, const void* b) {
   return (x > y) - (x < y);
 }
 
-static void tell(const char* name, double* values) {
+static void tell(const char* name, const char* kind, double* values) {
   qsort(values, ROUNDS, sizeof *values, ascending);
   // Not to be had on this kernel.
   if (values[0] < 0) return;
-  printf("%.0f %.0f %s\n", values[0], values[ROUNDS / 2], name);
+  printf("%.0f %.0f %s%s%s\n", values[0], values[ROUNDS / 2], name, *kind ? ", " : "", kind);
 }
 
 static uint8_t* region(int fd, size_t index) {
   return mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, (off_t)(index * BYTES));
 }
 
-static double copied(int scattered, uint8_t value) {
-  (void)scattered, (void)value;
+static double copied(void) {
   double from = now();
   memcpy(memory, cache, BYTES);
   return now() - from;
 }
 
-static double stored(int scattered, uint8_t value) {
+static double stored(enum stores which, uint8_t value) {
   double from = now();
-  store(scattered, value);
+  store(which, value);
   return now() - from;
 }
 
-static double compared(int scattered, uint8_t value) {
-  store(scattered, value);
+static double compared(enum stores which, uint8_t value) {
+  store(which, value);
   double from = now();
   for (size_t page = 0; page < PAGES; ++page) {
     if (memcmp(cache + page * PAGE, twin + page * PAGE, PAGE) != 0) clean(page);
@@ -82,11 +87,11 @@ static double compared(int scattered, uint8_t value) {
   return now() - from;
 }
 
-static double protected(int scattered, uint8_t value) {
+static double protected(enum stores which, uint8_t value) {
   memset(dirty, 0, sizeof dirty);
   double from = now();
   mprotect(cache, BYTES, PROT_READ);
-  store(scattered, value);
+  store(which, value);
   for (size_t page = 0; page < PAGES; ++page) {
     if (dirty[page]) clean(page);
   }
@@ -97,10 +102,10 @@ static double protected(int scattered, uint8_t value) {
 
 static int refs, map;
 
-static double soft_dirty(int scattered, uint8_t value) {
+static double soft_dirty(enum stores which, uint8_t value) {
   double from = now();
   if (write(refs, "4", 1) != 1) return -1;
-  store(scattered, value);
+  store(which, value);
   off_t at = (off_t)((uintptr_t)cache / PAGE * sizeof(uint64_t));
   if (pread(map, words, sizeof words, at) != (ssize_t)sizeof words) return -1;
   size_t found = 0;
@@ -110,28 +115,24 @@ static double soft_dirty(int scattered, uint8_t value) {
     ++found;
   }
   // A kernel without soft-dirty bits says that every page is dirty, or none.
-  return found == 0 || found == PAGES ? -1 : now() - from;
+  bool told = found > 0 && (which == ALL || found < PAGES);
+  return told ? now() - from : -1;
 }
 
 static const struct {
   const char* name;
-  double (*once)(int scattered, uint8_t value);
-  int scattered;
+  double (*once)(enum stores which, uint8_t value);
+  enum stores first;
 } ways[] = {
-    {"copy", copied, 0},
-    {"stores alone, together", stored, 0},
-    {"stores alone, scattered", stored, 1},
-    {"twin, together", compared, 0},
-    {"twin, scattered", compared, 1},
-    {"page protection, together", protected, 0},
-    {"page protection, scattered", protected, 1},
-    {"soft-dirty, together", soft_dirty, 0},
-    {"soft-dirty, scattered", soft_dirty, 1},
+    {"stores alone", stored, TOGETHER},
+    {"twin", compared, NONE},
+    {"page protection", protected, NONE},
+    {"soft-dirty", soft_dirty, TOGETHER},
 };
-enum { WAYS = sizeof ways / sizeof *ways };
+enum { WAYS = sizeof ways / sizeof *ways, KINDS = ALL + 1 };
 
 int main(void) {
-  static double took[WAYS][ROUNDS];
+  static double copies[ROUNDS], took[WAYS][KINDS][ROUNDS];
   int fd = memfd_create("bench", MFD_CLOEXEC);
   if (fd < 0 || ftruncate(fd, 3L * BYTES) != 0) return 1;
   cache = region(fd, 0), twin = region(fd, 1), memory = region(fd, 2);
@@ -140,13 +141,18 @@ int main(void) {
   sigaction(SIGSEGV, &action, NULL);
   uint8_t value = 0;
   for (int round = 0; round < ROUNDS; ++round) {
+    copies[round] = copied();
     for (int way = 0; way < WAYS; ++way) {
-      took[way][round] = ways[way].once(ways[way].scattered, ++value);
-      memcpy(twin, cache, BYTES);
+      for (enum stores kind = ways[way].first; kind <= ALL; ++kind) {
+        took[way][kind][round] = ways[way].once(kind, ++value);
+        memcpy(twin, cache, BYTES);
+      }
     }
   }
+  tell("copy", "", copies);
   for (int way = 0; way < WAYS; ++way) {
-    tell(ways[way].name, took[way]);
+    for (enum stores kind = ways[way].first; kind <= ALL; ++kind)
+      tell(ways[way].name, stores[kind], took[way][kind]);
   }
   return 0;
 }

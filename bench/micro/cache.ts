@@ -92,9 +92,9 @@ function table(title: string, figures: Record<string, Figure>): string {
     const ratio = (value: number, of: number | undefined) => `${(value / (of ?? value)).toFixed(2)} copies`
     const times = [best, median].map((value) => `${(value / 1000).toFixed(2)} ms`.padStart(9))
     const ratios = [ratio(best, copy?.best), ratio(median, copy?.median)]
-    return `  ${name.padEnd(32)}${times[0]}  ${ratios[0]}${times[1]}  ${ratios[1]}`
+    return `  ${name.padEnd(38)}${times[0]}  ${ratios[0]}${times[1]}  ${ratios[1]}`
   })
-  return [title.padEnd(34) + 'best'.padStart(9) + 'median'.padStart(22), ...rows].join('\n')
+  return [title.padEnd(40) + 'best'.padStart(9) + 'median'.padStart(22), ...rows].join('\n')
 }
 
 const figures = { signatures: signatures(), others: others() }
