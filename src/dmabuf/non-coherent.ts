@@ -14,7 +14,7 @@ import {
 import { PlainLines } from '../memory/cache/lines.ts'
 import type { CacheHints } from '../memory/cache/maintenance.ts'
 import type { Schedule } from '../memory/cache/schedule.ts'
-import { CopiedLines } from '../memory/copied-lines.ts'
+import { CopiedBytes } from '../memory/copied-bytes.ts'
 import { allowsExternal } from '../memory/external.ts'
 import { inspect } from '../memory/facts.ts'
 import { NativeLines } from '../memory/native-lines.ts'
@@ -194,8 +194,8 @@ export class NonCoherent implements Coherence {
 }
 
 function linesOf(layout: CacheLayout, file: Mapping, name: string): NativeLines {
-  const others = allowsExternal()
+  const bytes = allowsExternal()
     ? new PlainLines(cacheMemory(pagesOf(file, name).buffer as ArrayBuffer, layout))
-    : new CopiedLines(layout, file, name)
-  return new NativeLines(layout, file, name, others)
+    : new CopiedBytes(layout, file, name)
+  return new NativeLines(layout, file, name, bytes)
 }

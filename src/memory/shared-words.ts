@@ -1,4 +1,7 @@
-import type { Mapping } from '../native/addon.ts'
+/** What reaches words by calls: a mapping of the addon, which this file does not know. */
+interface WordCalls {
+  loadWord(index: number): number
+}
 
 /**
  * 32-bit words that others see too: of a page that processes share, or of this environment's own memory. The methods are
@@ -6,7 +9,7 @@ import type { Mapping } from '../native/addon.ts'
  */
 export interface SharedWords {
   /** What the addon takes for these words. */
-  readonly source: Uint32Array | Mapping
+  readonly source: Uint32Array | WordCalls
   /** 0 when the page is not mapped any more. */
   get(index: number): number
   /** Does nothing when the page is not mapped any more. */

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type CacheLayout, cacheLayout, cacheMemory } from '../../src/memory/cache/layout.ts'
 import { type LineOps, PlainLines } from '../../src/memory/cache/lines.ts'
-import { CopiedLines } from '../../src/memory/copied-lines.ts'
+import { CopiedBytes } from '../../src/memory/copied-bytes.ts'
 import { allowsExternal } from '../../src/memory/external.ts'
-import { NativeLines, type OtherLineOps } from '../../src/memory/native-lines.ts'
+import { type LineBytes, NativeLines } from '../../src/memory/native-lines.ts'
 import { MapKind, type Mapping } from '../../src/native/addon.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
@@ -25,8 +25,8 @@ async function mapped(byteLength: number, lineSize: number, use: (file: Mapping)
 }
 
 /** Over the mapping itself, where that may be, and by copies. */
-const kindsOfAccess: ((file: Mapping, layout: CacheLayout) => OtherLineOps)[] = [
-  (file, layout) => new CopiedLines(layout, file, 'test'),
+const kindsOfAccess: ((file: Mapping, layout: CacheLayout) => LineBytes)[] = [
+  (file, layout) => new CopiedBytes(layout, file, 'test'),
 ]
 if (allowsExternal()) {
   kindsOfAccess.push((file, layout) => new PlainLines(cacheMemory(file.view() as ArrayBuffer, layout)))
@@ -34,7 +34,11 @@ if (allowsExternal()) {
 
 type Step =
   | { readonly do: 'store' | 'dma'; readonly at: number; readonly bytes: readonly number[] }
-  | { readonly do: 'clean' | 'invalidate' | 'touch' | 'show'; readonly from: number; readonly to: number }
+  | {
+      readonly do: 'clean' | 'evict' | 'invalidate' | 'touch' | 'show'
+      readonly from: number
+      readonly to: number
+    }
 
 const range = { from: fc.nat(1000), to: fc.nat(1000) }
 const steps: fc.Arbitrary<Step[]> = fc.array(
@@ -44,7 +48,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       at: fc.nat(BYTES - 9),
       bytes: fc.array(fc.nat(3), { minLength: 1, maxLength: 8 }),
     }),
-    fc.record({ do: fc.constantFrom('clean', 'invalidate', 'touch', 'show'), ...range }),
+    fc.record({ do: fc.constantFrom('clean', 'evict', 'invalidate', 'touch', 'show'), ...range }),
   ),
   { maxLength: 40 },
 )
@@ -78,6 +82,9 @@ test('native line operations do what the plain ones do', async () => {
           for (const ops of native) {
             addon().copyIn(file, 0, new Uint8Array(layout.total))
             expect(run(ops, program)).toEqual(counts)
+            const dirty = (lines: LineOps) =>
+              Array.from({ length: layout.lines }, (_, line) => lines.isDirty(line))
+            expect(dirty(ops)).toEqual(dirty(new PlainLines(plain)))
             expect(Buffer.compare(new Uint8Array(plain.cache.buffer), contents(file))).toBe(0)
           }
         }),

@@ -18,7 +18,7 @@ export interface CacheEvent {
 /**
  * The caches of the CPUs before one buffer's memory, as one cache that is coherent in itself and that devices do not see. The
  * CPU's loads and stores cannot be watched, so two things are assumed of it: that it loads at once what it brackets, and that
- * a line holds a store when it differs from its twin (a store of an equal value is missed).
+ * a line holds a store when its signature is not what it was (a store of an equal value is missed).
  *
  * Everything is in the memory given, so that all processes that map it have the same cache. Plain TypeScript; the library
  * gives it native line operations.
@@ -88,20 +88,24 @@ export class CpuCache {
   ): void {
     this.#moment(offset, length)
     const writes = kind === 'write'
+    const { first, last } = this.#covering(offset, length)
     if (!coherent) {
       this.#ops.access('memory', writes, offset, length, use)
-      if (!writes) return
-      const { first, last } = this.#covering(offset, length)
-      this.#ops.show(first, last)
+      if (writes) this.#ops.show(first, last)
       return
     }
-    this.#ops.access('cache', writes, offset, length, (bytes) => {
+    if (!writes) return this.#ops.access('cache', false, offset, length, use)
+    // Only these bytes reach memory: what else is dirty in their lines stays so.
+    const { lineSize, byteLength } = this.#head.layout
+    const end = offset + length
+    const from = offset % lineSize !== 0 && this.#ops.isDirty(first) ? first + 1 : first
+    const sharesLast = end % lineSize !== 0 && end !== byteLength
+    const to = sharesLast && this.#ops.isDirty(last - 1) ? last - 1 : last
+    this.#ops.access('cache', true, offset, length, (bytes) => {
       use(bytes)
-      if (!writes) return
-      // Only these bytes: what else is dirty in their lines stays so.
       this.#ops.access('memory', true, offset, length, (memory) => memory.set(bytes))
-      this.#ops.access('twin', true, offset, length, (twin) => twin.set(bytes))
     })
+    if (from < to) this.#ops.clean(from, to)
   }
 
   /** A moment at which the program does nothing. */
@@ -151,8 +155,7 @@ export class CpuCache {
       const isDirty = this.#ops.isDirty(line)
       if (turn.action === 'evict') {
         if (!isDirty && !this.#ops.isPresent(line)) continue
-        dirty += this.#ops.clean(line, line + 1)
-        this.#ops.invalidate(line, line + 1)
+        dirty += this.#ops.evict(line, line + 1)
       } else {
         if (isDirty || this.#ops.isPresent(line)) continue
         this.#ops.touch(line, line + 1)

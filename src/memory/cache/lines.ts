@@ -1,7 +1,8 @@
 import type { CacheMemory } from './layout.ts'
+import { sign } from './signature.ts'
 
 /** Parts of a buffer's memory that have the same bytes at different times. */
-export type CachePart = 'cache' | 'twin' | 'memory'
+export type CachePart = 'cache' | 'memory'
 export type UseBytes = (bytes: Uint8Array) => void
 
 /**
@@ -11,6 +12,8 @@ export type UseBytes = (bytes: Uint8Array) => void
 export interface LineOps {
   /** Writes dirty lines back, and keeps them; returns how many there were. */
   clean(first: number, last: number): number
+  /** Writes dirty lines back and drops all, in one step; returns how many were written. */
+  evict(first: number, last: number): number
   /** Drops lines, what was stored in them included; returns how many dirty ones were lost. */
   invalidate(first: number, last: number): number
   /** The CPU has them in its cache from now on. */
@@ -23,24 +26,47 @@ export interface LineOps {
   access(part: CachePart, writes: boolean, offset: number, length: number, use: UseBytes): void
 }
 
-/** The lines of one buffer, in plain TypeScript: the reference that the native operations are held to. */
+/**
+ * The lines of one buffer, in plain TypeScript: the reference that the native operations are held to. Nobody else may do
+ * anything to lines meanwhile, as nobody can in one thread.
+ */
 export class PlainLines implements LineOps {
   readonly #memory: CacheMemory
+  readonly #cached: Uint32Array
+  /** Words of a line. */
+  readonly #words: number
+  readonly #signature = new Uint32Array(2)
 
   constructor(memory: CacheMemory) {
+    const { cache, layout } = memory
     this.#memory = memory
+    this.#cached = new Uint32Array(cache.buffer, cache.byteOffset, layout.region / 4)
+    this.#words = layout.lineSize / 4
   }
 
   clean(first: number, last: number): number {
-    const { cache, twin, memory, states } = this.#memory
+    const { states } = this.#memory
     let cleaned = 0
     for (let line = first; line < last; line++) {
       if (!this.isDirty(line)) continue
-      const bytes = this.#line(cache, line)
-      this.#line(memory, line).set(bytes)
-      this.#line(twin, line).set(bytes)
+      this.#writeBack(line)
       states[line] = 1
       cleaned++
+    }
+    return cleaned
+  }
+
+  evict(first: number, last: number): number {
+    const { states } = this.#memory
+    let cleaned = 0
+    for (let line = first; line < last; line++) {
+      if (this.isDirty(line)) {
+        this.#writeBack(line)
+        cleaned++
+      } else {
+        this.#fill(line)
+      }
+      states[line] = 0
     }
     return cleaned
   }
@@ -71,10 +97,10 @@ export class PlainLines implements LineOps {
   }
 
   isDirty(line: number): boolean {
-    const { cache, twin, layout } = this.#memory
-    const end = (line + 1) * layout.lineSize
-    for (let at = end - layout.lineSize; at < end; at++) if (cache[at] !== twin[at]) return true
-    return false
+    const { signatures } = this.#memory
+    this.#sign(line, this.#signature, 0)
+    const [low, high] = this.#signature
+    return signatures[2 * line] !== low || signatures[2 * line + 1] !== high
   }
 
   isPresent(line: number): boolean {
@@ -85,11 +111,20 @@ export class PlainLines implements LineOps {
     use(this.#memory[part].subarray(offset, offset + length))
   }
 
+  #writeBack(line: number): void {
+    const { cache, memory, signatures } = this.#memory
+    this.#line(memory, line).set(this.#line(cache, line))
+    this.#sign(line, signatures, 2 * line)
+  }
+
   #fill(line: number): void {
-    const { cache, twin, memory } = this.#memory
-    const bytes = this.#line(memory, line)
-    this.#line(cache, line).set(bytes)
-    this.#line(twin, line).set(bytes)
+    const { cache, memory, signatures } = this.#memory
+    this.#line(cache, line).set(this.#line(memory, line))
+    this.#sign(line, signatures, 2 * line)
+  }
+
+  #sign(line: number, into: Uint32Array, at: number): void {
+    sign(this.#cached, line * this.#words, this.#words, into, at)
   }
 
   #line(bytes: Uint8Array, line: number): Uint8Array {

@@ -3,34 +3,23 @@ import type { Mapping } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
 import type { CacheLayout } from './cache/layout.ts'
 import type { CachePart, UseBytes } from './cache/lines.ts'
-import type { OtherLineOps } from './native-lines.ts'
+import type { LineBytes } from './native-lines.ts'
 
-/** What `PlainLines` does with arrays over the mapped file, by copies: for where no array may lie over it. */
-export class CopiedLines implements OtherLineOps {
+/** What `PlainLines` does with arrays over the mapped file, by copies: for where none may lie over it. */
+export class CopiedBytes implements LineBytes {
   readonly #layout: CacheLayout
   readonly #mapping: Mapping
   readonly #name: string
-  readonly #cached: Uint8Array
-  readonly #twin: Uint8Array
   readonly #state = new Uint8Array(1)
 
   constructor(layout: CacheLayout, mapping: Mapping, name: string) {
     this.#layout = layout
     this.#mapping = mapping
     this.#name = name
-    this.#cached = new Uint8Array(layout.lineSize)
-    this.#twin = new Uint8Array(layout.lineSize)
   }
 
   touch(first: number, last: number): void {
     this.#put(this.#layout.states + first, new Uint8Array(last - first).fill(1))
-  }
-
-  isDirty(line: number): boolean {
-    const { lineSize, twin } = this.#layout
-    this.#get(line * lineSize, this.#cached)
-    this.#get(twin + line * lineSize, this.#twin)
-    return Buffer.compare(this.#cached, this.#twin) !== 0
   }
 
   isPresent(line: number): boolean {
@@ -39,8 +28,7 @@ export class CopiedLines implements OtherLineOps {
   }
 
   access(part: CachePart, writes: boolean, offset: number, length: number, use: UseBytes): void {
-    const { memory, twin } = this.#layout
-    const at = offset + { cache: 0, twin, memory }[part]
+    const at = part === 'cache' ? offset : this.#layout.memory + offset
     const bytes = new Uint8Array(length)
     this.#get(at, bytes)
     use(bytes)
