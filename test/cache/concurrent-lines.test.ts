@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { type CacheLayout, cacheLayout, cacheMemory } from '../../src/memory/cache/layout.ts'
 import { PlainLines } from '../../src/memory/cache/lines.ts'
 import { NativeLines } from '../../src/memory/native-lines.ts'
@@ -59,17 +59,21 @@ function sees({ view, layout }: Shared): { cache: Buffer; memory: Buffer; locks:
 }
 
 for (const lineSize of [16, 64, 4096]) {
-  zeroCopyTest(`processes that clean and evict the same lines of ${lineSize} bytes while others store lose nothing`, async () => {
-    await shared(lineSize, async (file) => {
-      const sides = [0, 1, 2, 3].map((side) => start(file, side, 4, 20_000, true))
-      expect(await Promise.all(sides.map(codeOf))).toEqual([0, 0, 0, 0])
-      file.lines.clean(0, file.layout.lines)
-      const { cache, memory, locks } = sees(file)
-      expect(memory.equals(cache)).toBe(true)
-      expect([...locks]).toEqual([0, 0])
-      expect(file.lines.clean(0, file.layout.lines)).toBe(0)
-    })
-  }, 120_000)
+  zeroCopyTest(
+    `processes that clean and evict the same lines of ${lineSize} bytes while others store lose nothing`,
+    async () => {
+      await shared(lineSize, async (file) => {
+        const sides = [0, 1, 2, 3].map((side) => start(file, side, 4, 20_000, true))
+        expect(await Promise.all(sides.map(codeOf))).toEqual([0, 0, 0, 0])
+        file.lines.clean(0, file.layout.lines)
+        const { cache, memory, locks } = sees(file)
+        expect(memory.equals(cache)).toBe(true)
+        expect([...locks]).toEqual([0, 0])
+        expect(file.lines.clean(0, file.layout.lines)).toBe(0)
+      })
+    },
+    120_000,
+  )
 }
 
 zeroCopyTest(
