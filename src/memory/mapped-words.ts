@@ -11,8 +11,7 @@ export class MappedWords implements SharedWords {
   }
 
   get(index: number): number {
-    const value = this.source.loadWord(index)
-    return value === -errno.EBADF ? 0 : done(value)
+    return Math.max(0, this.source.loadWord(index))
   }
 
   set(index: number, value: number): void {

@@ -5,12 +5,13 @@ interface WordCalls {
 
 /**
  * 32-bit words that others see too: of a page that processes share, or of this environment's own memory. The methods are
- * those of `Atomics`, but `get`, `set` and `count` promise no order. An index is one of a word that is there.
+ * those of `Atomics`, but `get`, `set` and `count` promise no order.
+ * But for those of `get`, an index is one of a word that is there.
  */
 export interface SharedWords {
   /** What the addon takes for these words. */
   readonly source: Uint32Array | WordCalls
-  /** 0 when the page is not mapped any more. */
+  /** 0 where there is no such word, or the page is not mapped any more. */
   get(index: number): number
   /** Does nothing when the page is not mapped any more. */
   set(index: number, value: number): void

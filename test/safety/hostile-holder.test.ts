@@ -25,6 +25,8 @@ beforeAll(async () => {
   await warmUp()
   ;[channel, peer] = RawPeer.pair()
   target = heap.allocateSync(4096)
+  // Mapped from now on: where brackets copy, the first one would do it.
+  target.withCpuAccessSync('read', ({ bytes }) => bytes[0])
   ;({ door, state, buffer: taken } = await takeBuffer(channel, peer, target))
 })
 afterAll(async () => {
