@@ -185,7 +185,8 @@ export class Fence {
 
   /**
    * Resolves to `true` when the fence has signalled, even with an error (which is its `error`: as in the kernel, that does
-   * not fail the wait), and to `false` when `timeout` milliseconds passed before. Keeps the process alive meanwhile.
+   * not fail the wait), and to `false` when `timeout` milliseconds passed before. Keeps the process alive meanwhile when
+   * another process has to signal it, or there is a timeout.
    */
   wait(waitOpts?: FenceWaitOptions): Promise<boolean> {
     try {
