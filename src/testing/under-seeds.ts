@@ -71,14 +71,14 @@ async function run(
   keeps: Keeps,
 ): Promise<Failed | undefined> {
   const world = new CacheWorld(seed, keeps)
+  let failed: Failed | undefined
   try {
     await scenario(world)
-    return undefined
   } catch (error) {
-    return { seed, steps: [...world.steps], acts: world.acts, error }
-  } finally {
-    world.end()
+    failed = { seed, steps: world.steps, acts: world.acts, error }
   }
+  world.end(failed !== undefined)
+  return failed
 }
 
 /** Leaves out halves, quarters and so on of the acts, as long as the scenario fails without them. */

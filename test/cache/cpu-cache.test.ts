@@ -124,6 +124,20 @@ describe('what a missing or wrong bracket causes', () => {
     })
     expect(seen).toEqual([7, 0])
   })
+
+  test('what is told of a range that begins and ends inside lines: only those are cleaned', () => {
+    const { model, bytes } = bound()
+    model.map('bidirectional', false)
+    model.begin('write', 0, 4 * LINE)
+    for (const line of [0, 1, 3]) bytes[line * LINE] = 1
+    const told: unknown[] = []
+    model.observe = ({ what, ranges, dirty }) => told.push([what, ranges, dirty])
+    model.begin('read', 8, 3 * LINE)
+    expect(told).toEqual([
+      ['clean', [0, 3].map((first) => ({ first, last: first + 1 })), 2],
+      ['invalidate', [{ first: 0, last: 4 }], 1],
+    ])
+  })
 })
 
 describe('what does nothing', () => {

@@ -116,9 +116,13 @@ export class CpuCache {
     const { lineSize, byteLength } = this.#memory.layout
     const end = offset + length
     // The bytes behind the end of the buffer are nobody's.
-    let cleaned = offset % lineSize === 0 ? 0 : this.#ops.clean(first, first + 1)
-    if (end % lineSize !== 0 && end !== byteLength) cleaned += this.#ops.clean(last - 1, last)
-    if (cleaned > 0) this.#tell('clean', [{ first, last }], cleaned)
+    const partial: LineRange[] = []
+    const clean = (line: number) => {
+      if (this.#ops.clean(line, line + 1) > 0) partial.push({ first: line, last: line + 1 })
+    }
+    if (offset % lineSize !== 0) clean(first)
+    if (end % lineSize !== 0 && end !== byteLength) clean(last - 1)
+    if (partial.length > 0) this.#tell('clean', partial, partial.length)
     const lost = this.#ops.invalidate(first, last)
     this.#tell('invalidate', [{ first, last }], lost)
   }
