@@ -161,7 +161,7 @@ describe('what does nothing', () => {
     expect(dmaRead(0, 1, true)).toEqual([5])
     dmaWrite(1, 1, 7, true)
     expect([...bytes.subarray(0, 2)]).toEqual([5, 7])
-    expect([...memory.memory.subarray(0, 2)]).toEqual([0, 7])
+    expect([...memory.memory.subarray(0, 2)]).toEqual([5, 7])
     model.unmap('bidirectional', true)
   })
 

@@ -89,17 +89,17 @@ export class CpuCache {
     const { cache, twin, memory } = this.#memory
     this.#moment(offset, length)
     const end = offset + length
+    const { first, last } = this.#covering(offset, length)
     if (!coherent) {
       use(memory.subarray(offset, end))
-      if (kind === 'read') return
-      const { first, last } = this.#covering(offset, length)
-      this.#ops.show(first, last)
+      if (kind === 'write') this.#ops.show(first, last)
       return
     }
+    // The snoop finds dirty lines, and they are written back whole before a part of them is stored over.
+    if (kind === 'write') this.#ops.clean(first, last)
     const bytes = cache.subarray(offset, end)
     use(bytes)
     if (kind === 'read') return
-    // Only these bytes: what else is dirty in their lines stays so.
     memory.set(bytes, offset)
     twin.set(bytes, offset)
   }
@@ -136,7 +136,8 @@ export class CpuCache {
   /** Lines of which a byte lies in the range. */
   #covering(offset: number, length: number): LineRange {
     const { lineSize } = this.#memory.layout
-    return { first: Math.floor(offset / lineSize), last: Math.ceil((offset + length) / lineSize) }
+    const first = Math.floor(offset / lineSize)
+    return { first, last: length === 0 ? first : Math.ceil((offset + length) / lineSize) }
   }
 
   /** The adversary's turn, before the program's own. */
