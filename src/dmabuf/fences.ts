@@ -11,6 +11,7 @@ import { LocalFences } from './fence-host.ts'
 import { exportKernelFences, fencesPassed, importKernelFences } from './kernel-sync.ts'
 import type { Lease } from './lease.ts'
 
+/** Options of what may have to wait for fences, or for the exporter that keeps them. */
 export interface FenceOptions {
   /** Ends the waiting with an `ABORT_ERR`. */
   readonly signal?: AbortSignal

@@ -9,6 +9,7 @@ import { FenceChain } from './fence-chain.ts'
  * those with `mergeFences`. Follows drivers/dma-buf/dma-fence-array.c.
  */
 export class FenceArray extends Fence {
+  /** Its members, in the order given; frozen. */
   readonly fences: readonly Fence[]
 
   constructor(fences: readonly Fence[]) {
