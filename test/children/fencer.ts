@@ -1,5 +1,6 @@
 import {
   type Access,
+  bufinfo,
   Channel,
   type DmaBuf,
   type JsonLike,
@@ -101,6 +102,17 @@ const actions: Record<string, Action> = {
     heldBuffers.push(buffer)
     return [{}, [], [buffer]]
   },
+  /** Sends a buffer that has a fence on it, and gets this signal in the very moment in which it has left. */
+  expose: (order) => {
+    const exposed = heap.allocateSync(4096)
+    heldBuffers.push(exposed)
+    exposed.reservation.add(timeline.createFence(), 'write')
+    void parent.send({ done: 'expose' }, [exposed])
+    process.kill(process.pid, String(order['signal']))
+    return undefined
+  },
+  /** How many have registered for the buffer. */
+  holders: () => [{ holders: bufinfo()[0]?.holders?.length ?? 0 }],
   import: async (order) => {
     using file = SyncFile.from(timeline.createFence())
     await buffer().importSyncFile(file, accessOf(order))
