@@ -33,6 +33,14 @@ function first(): SyncFile {
   return file
 }
 
+const devices: Timeline[] = []
+
+function startDevice() {
+  const device = new Timeline('device')
+  devices.push(device)
+  return device.createFence()
+}
+
 type Order = { readonly [key: string]: JsonLike }
 type Answer = readonly [
   answer: { [key: string]: JsonLike },
@@ -113,6 +121,26 @@ const actions: Record<string, Action> = {
   },
   /** How many have registered for the buffer. */
   holders: () => [{ holders: bufinfo()[0]?.holders?.length ?? 0 }],
+  // ---- devices, each with a timeline of its own, that are told by number when they are done ----
+  another: () => {
+    const made = heap.allocateSync(4096)
+    heldBuffers.push(made)
+    return [{ index: heldBuffers.length - 1 }, [], [made]]
+  },
+  start: (order) => {
+    const fence = startDevice()
+    const file = SyncFile.from(fence)
+    const index = order['buffer']
+    const access = order['access'] === 'read' ? 'read' : 'write'
+    if (index !== undefined) heldBuffers[Number(index)]?.reservation.add(fence, access)
+    return [{ device: devices.length - 1 }, [file]]
+  },
+  finish: (order) => {
+    const device = devices[Number(order['device'])]
+    device?.signal(1)
+    device?.close()
+    return [{}]
+  },
   import: async (order) => {
     using file = SyncFile.from(timeline.createFence())
     await buffer().importSyncFile(file, accessOf(order))

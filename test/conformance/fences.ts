@@ -7,7 +7,7 @@ export type Signal = () => Promise<void>
 /** Where buffers and fences come from: this library's emulation, or the kernel. */
 export interface FenceWorld {
   /** An idle buffer, to be closed. */
-  buffer(): DmaBuf
+  buffer(): Promise<DmaBuf>
   /** A device has begun to read or write the buffer. */
   start(buffer: DmaBuf, access: 'read' | 'write'): Promise<Signal>
   /** A pending fence of a timeline of its own, as a file to be closed. */
@@ -62,7 +62,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-01, PO-16, PO-18: an idle buffer can be entered, and what it waits for is one signalled fence',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       assert.equal(ready(buffer), 'rw')
       await Promise.all([buffer.poll('read'), buffer.poll('write')])
       const file = await buffer.exportSyncFile('read-write')
@@ -75,7 +75,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-03, PO-04, PO-05, PO-19: a reading device holds up writers alone',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const signal = await world.start(buffer, 'read')
       assert.equal(ready(buffer), 'r-')
       await buffer.poll('read')
@@ -96,7 +96,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-06, PO-07: a writing device holds up everybody, and its fence wakes them',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const signal = await world.start(buffer, 'write')
       assert.equal(ready(buffer), '--')
       const polls = [buffer.poll('read'), buffer.poll('write')]
@@ -114,7 +114,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'SY: a bracket that waits is aborted by its signal, and others are not',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const signal = await world.start(buffer, 'write')
       const controller = new AbortController()
       const aborted = [
@@ -134,7 +134,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-22, PO-41: an imported reader holds up writers; one that has signalled nobody',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const { file, signal } = await world.file()
       await buffer.importSyncFile(file, 'read')
       assert.equal(ready(buffer), 'r-')
@@ -148,7 +148,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-23, PO-24b, PO-24c: an imported writer holds up everybody; a reader is promoted, a writer not demoted',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const { file, signal } = await world.file()
       await buffer.importSyncFile(file, 'read')
       await buffer.importSyncFile(file, 'read-write')
@@ -163,7 +163,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-25: one signal releases every buffer that the fence was imported into',
     holds: async (world) => {
-      const [one, two] = [world.buffer(), world.buffer()]
+      const [one, two] = [await world.buffer(), await world.buffer()]
       const { file, signal } = await world.file()
       await one.importSyncFile(file, 'write')
       await two.importSyncFile(file, 'read')
@@ -176,7 +176,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-26, PO-27: what was exported is of then; later fences do not delay it',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const [first, second] = [await world.file(), await world.file()]
       await buffer.importSyncFile(first.file, 'write')
       const snapshot = await buffer.exportSyncFile('read')
@@ -192,7 +192,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-28, PO-29, PO-30: writers wait for two readers, and see both of them',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const [first, second] = [await world.file(), await world.file()]
       for (const { file } of [first, second]) await buffer.importSyncFile(file, 'read')
       const exported = await buffer.exportSyncFile('write')
@@ -217,7 +217,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-31: eight readers and a writer: readers wait for the writer, writers for all',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const readers = await Promise.all(Array.from({ length: 8 }, () => world.file()))
       const writer = await world.file()
       for (const { file } of readers) await buffer.importSyncFile(file, 'read')
@@ -235,7 +235,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-32, PO-33: a merged file is imported member by member, and the buffer idle with the last',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const [first, second] = [await world.file(), await world.file()]
       const both = merge(first.file, second.file)
       await buffer.importSyncFile(both, 'read')
@@ -251,7 +251,7 @@ export const statements: readonly Statement[] = [
   {
     name: 'PO-34, PO-35: an exported file outlives its buffer, and still signals',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const { file, signal } = await world.file()
       await buffer.importSyncFile(file, 'write')
       const exported = await buffer.exportSyncFile('read')

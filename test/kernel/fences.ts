@@ -27,7 +27,7 @@ class Kernel implements FenceWorld {
   #next = 0
   readonly #indices = new Map<DmaBuf, number>()
 
-  buffer(): DmaBuf {
+  async buffer(): Promise<DmaBuf> {
     const index = this.#next++
     if (index >= count) throw new Error('no buffers are left')
     const buffer = DmaBuf.fromFd(first + index, { name: `vgem ${index}` })
@@ -44,7 +44,7 @@ class Kernel implements FenceWorld {
   }
 
   async file(): Promise<{ file: SyncFile; signal: Signal }> {
-    const buffer = this.buffer()
+    const buffer = await this.buffer()
     const signal = await this.start(buffer, 'write')
     const file = await buffer.exportSyncFile('read')
     buffer.close()
@@ -103,7 +103,7 @@ const own: Statement[] = [
     name: 'a timeline of this library is refused by the kernel, and what of it has signalled is not',
     holds: async (world) => {
       const { SyncFile: Files, Timeline } = await import('../../src/index.ts')
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const timeline = new Timeline()
       const file = Files.from(timeline.createFence())
       await assert.rejects(buffer.importSyncFile(file, 'write'), { code: 'EINVAL' })
@@ -119,7 +119,7 @@ const own: Statement[] = [
   {
     name: 'SF-22: a device that goes signals its fences',
     holds: async (world) => {
-      const buffer = world.buffer()
+      const buffer = await world.buffer()
       const { file } = await world.file()
       await world.start(buffer, 'write')
       const begun = buffer.beginCpuAccess('write')
