@@ -198,6 +198,14 @@ napi_value SyncFileInfo(napi_env env, napi_callback_info info) {
   return call.Number(sys::SyncFileInfo(fd, static_cast<uint8_t*>(bytes), static_cast<uint32_t>(room)));
 }
 
+napi_value SyncFileSetDeadline(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint64_t microseconds = call.Size(1);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::SyncFileSetDeadline(fd, microseconds));
+}
+
 }  // namespace
 
 void RegisterDescriptors(napi_env env, napi_value exports) {
@@ -217,7 +225,8 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"dmaBufSync", DmaBufSync},
           {"dmaBufExportSyncFile", DmaBufExportSyncFile},
           {"dmaBufImportSyncFile", DmaBufImportSyncFile},
-          {"syncFileInfo", SyncFileInfo}});
+          {"syncFileInfo", SyncFileInfo},
+          {"syncFileSetDeadline", SyncFileSetDeadline}});
 }
 
 }  // namespace binding

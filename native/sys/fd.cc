@@ -184,4 +184,15 @@ int SyncFileInfo(int fd, uint8_t* bytes, uint32_t room) {
   return static_cast<int>(info.num_fences);
 }
 
+// Kernel headers before 6.4 lack it.
+struct DeadlineOfSyncFile {
+  uint64_t nanoseconds;
+  uint64_t zero;
+};
+
+int SyncFileSetDeadline(int fd, uint64_t microseconds) {
+  DeadlineOfSyncFile argument{microseconds * 1000, 0};
+  return Retry([&] { return ioctl(fd, _IOW(SYNC_IOC_MAGIC, 5, DeadlineOfSyncFile), &argument); });
+}
+
 }  // namespace sys

@@ -135,6 +135,8 @@ export interface Addon {
    * each fence. How many there are; `-EINVAL` where there is room for some, but not for all.
    */
   syncFileInfo(fd: number, bytes: Uint8Array): number
+  /** `SYNC_IOC_SET_DEADLINE`, in microseconds of CLOCK_MONOTONIC; `-ENOTTY` before Linux 6.4. */
+  syncFileSetDeadline(fd: number, microseconds: number): number
   /** `poll(2)` without waiting: the events of `events` (and hang-up, error) that are there now. */
   pollNow(fd: number, events: number): number
 

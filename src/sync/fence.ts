@@ -159,7 +159,8 @@ export class Fence {
 
   /**
    * A hint to whoever signals it: needed by this time (nanoseconds of CLOCK_MONOTONIC). The earliest one counts; a signalled
-   * fence takes none. A hint reaches the signaller only inside this environment.
+   * fence takes none. It reaches a signaller in another process as well, if its timeline has an `onDeadline` (there at most 16
+   * for each fence are heard), and the kernel's drivers (since Linux 6.4).
    */
   setDeadline(deadline: bigint): void {
     bigInteger('deadline', deadline, 0n, LAST_TIME)

@@ -69,6 +69,11 @@ export class KernelFence implements FenceOps {
     return this.#info.fences
   }
 
+  setDeadline(_: Fence, deadline: bigint): void {
+    // A hint: kernels before 6.4 do not take it.
+    if (this.#fd >= 0) addon().syncFileSetDeadline(this.#fd, Number(deadline / 1000n))
+  }
+
   block(_: Fence, milliseconds: number): void {
     if (this.#fd >= 0) addon().pollFor(this.#fd, POLLIN, milliseconds)
   }

@@ -79,6 +79,10 @@ const actions: Record<string, Action> = {
   /** Sends what it holds, and goes on holding it. */
   show: () => [{}, held],
   status: () => outcome(first()),
+  deadline: (order) => {
+    first().fence.setDeadline(BigInt(String(order['at'])))
+    return [{}]
+  },
   wait: async () => {
     await first().wait()
     return outcome(first())

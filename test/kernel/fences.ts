@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert'
 import { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { bufinfo, Channel, DmaBuf, type SyncFile, SystemHeap } from '../../src/index.ts'
+import { addon } from '../../src/native/load.ts'
 import { type FenceWorld, ready, type Signal, type Statement, statements } from '../conformance/fences.ts'
 
 const [first = 0, count = 0] = process.argv.slice(2).map(Number)
@@ -114,6 +115,17 @@ const own: Statement[] = [
       timeline.close()
       file.close()
       buffer.close()
+    },
+  },
+  {
+    name: 'SF-19, SF-23: the kernel is told of deadlines, and tells who signals',
+    holds: async (world) => {
+      const { file, signal } = await world.file()
+      file.fence.setDeadline(process.hrtime.bigint())
+      assert.equal(addon().syncFileSetDeadline(file.fd, 1), 0)
+      assert.deepEqual([file.fence.driverName, file.fence.timelineName], ['vgem', 'unbound'])
+      await signal()
+      file.close()
     },
   },
   {
