@@ -18,7 +18,7 @@ export interface CacheEvent {
 /**
  * The caches of the CPUs before one buffer's memory, as one cache that is coherent in itself and that devices do not see. The
  * CPU's loads and stores cannot be watched, so two things are assumed of it: that it loads at once what it brackets, and that
- * a line holds a store when it differs from its twin (a store of an equal value is missed).
+ * a line holds a store when its signature is not what it was (a store of an equal value is missed).
  *
  * Everything is in the memory given, so that all processes that map it have the same cache. Plain TypeScript; the library
  * gives it native line operations.
@@ -86,22 +86,25 @@ export class CpuCache {
     length: number,
     use: (bytes: Uint8Array) => void,
   ): void {
-    const { cache, twin, memory } = this.#memory
+    const { cache, memory } = this.#memory
     this.#moment(offset, length)
     const end = offset + length
+    const { first, last } = this.#covering(offset, length)
     if (!coherent) {
       use(memory.subarray(offset, end))
-      if (kind === 'read') return
-      const { first, last } = this.#covering(offset, length)
-      this.#ops.show(first, last)
+      if (kind === 'write') this.#ops.show(first, last)
       return
     }
     const bytes = cache.subarray(offset, end)
+    if (kind === 'read') return use(bytes)
+    // Only these bytes reach memory: what else is dirty in their lines stays so.
+    const { lineSize, byteLength } = this.#memory.layout
+    const from = offset % lineSize !== 0 && this.#ops.isDirty(first) ? first + 1 : first
+    const sharesLast = end % lineSize !== 0 && end !== byteLength
+    const to = sharesLast && this.#ops.isDirty(last - 1) ? last - 1 : last
     use(bytes)
-    if (kind === 'read') return
-    // Only these bytes: what else is dirty in their lines stays so.
     memory.set(bytes, offset)
-    twin.set(bytes, offset)
+    if (from < to) this.#ops.clean(from, to)
   }
 
   /** A moment at which the program does nothing. */
@@ -151,8 +154,7 @@ export class CpuCache {
       const isDirty = this.#ops.isDirty(line)
       if (turn.action === 'evict') {
         if (!isDirty && !this.#ops.isPresent(line)) continue
-        dirty += this.#ops.clean(line, line + 1)
-        this.#ops.invalidate(line, line + 1)
+        dirty += this.#ops.evict(line, line + 1)
       } else {
         if (isDirty || this.#ops.isPresent(line)) continue
         this.#ops.touch(line, line + 1)
