@@ -15,6 +15,9 @@ export class Lease {
   #core: BufferCore | undefined
   #readers = 0
   #writers = 0
+  /** Those of them that wait for fences: nobody was given them yet. */
+  #waitingReaders = 0
+  #waitingWriters = 0
 
   get closed(): boolean {
     return this.#core === undefined
@@ -50,18 +53,25 @@ export class Lease {
     core.lower(writes)
   }
 
+  /** One more bracket that is raised waits for fences, or one less. */
+  waits(writes: boolean, change: 1 | -1): void {
+    if (this.closed) return
+    if (writes) this.#waitingWriters += change
+    else this.#waitingReaders += change
+  }
+
   /** Ends what is open, then lets go of the buffer. Idempotent. */
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
     const left = this.maps.abandon()
-    if (left > 0)
-      countFault(
-        core,
-        'leftMapped',
-        `${collected ? 'collected' : 'closed'} with ${left} of its kmaps and vmaps never unmapped`,
-        left,
-      )
+    if (left > 0) {
+      const how = collected ? 'collected' : 'closed'
+      countFault(core, 'leftMapped', `${how} with ${left} of its kmaps and vmaps never unmapped`, left)
+    }
+    // Never begun, so that nobody is told, and nobody has forgotten them.
+    for (; this.#waitingWriters > 0; this.#waitingWriters--) this.lower(true)
+    for (; this.#waitingReaders > 0; this.#waitingReaders--) this.lower(false)
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     if (this.open > 0) {
       core.coherence?.abandon(this)

@@ -37,7 +37,8 @@ export function rangeView(core: BufferCore, mapping: Mapping, offset: number, te
 /**
  * A mapping of its own of part of a buffer: for buffers larger than one ArrayBuffer can show, and for looking at
  * a part without mapping the rest. Brackets are the buffer's: hold one while you look. Closed by `close()`,
- * `using`, or with the buffer; also when the buffer is frozen or revoked.
+ * `using`, or with the buffer; also when the buffer is frozen or revoked. Where `DmaBuf.zeroCopy` is false the range shows the
+ * copy that brackets fill, which goes with the buffer.
  */
 export class MappedRange implements Disposable {
   /** First byte in the buffer. */

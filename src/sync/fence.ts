@@ -4,6 +4,7 @@ import { errno, problem } from '../internal/errors.ts'
 import { abortSignal, bigInteger, callable, integer, options } from '../internal/validate.ts'
 import { newContext } from './context.ts'
 import type { FenceHandle } from './fence-handle.ts'
+import type { SyncFenceInfo } from './fence-info.ts'
 import { keepAlive } from './keep-alive.ts'
 
 /** What a fence has come to: the error of one that failed is its `error`. */
@@ -12,6 +13,7 @@ export type FenceStatus = 'pending' | 'signalled' | 'error'
 /** Called once, when the fence signals, in the turn of whoever signals it. */
 export type FenceCallback = (fence: Fence) => void
 
+/** How long to wait. */
 export interface FenceWaitOptions {
   /** Ends the waiting with an `ABORT_ERR`. */
   readonly signal?: AbortSignal
@@ -33,6 +35,8 @@ export interface FenceOps {
   block?(fence: Fence, milliseconds: number): void
   /** The sync file of the kernel behind a pending fence; borrowed. */
   descriptor?(fence: Fence): number
+  /** What is told of the fences inside, where it stands for fences that are none of this library's. */
+  infos?(): readonly SyncFenceInfo[]
   /** What another environment needs to wait for it; asked of pending fences only. Containers have none. */
   handle?(fence: Fence): FenceHandle | undefined
 }
@@ -62,6 +66,8 @@ export let completeFence: (fence: Fence, error: number | undefined, timestamp: b
 export let blockOn: (fence: Fence, milliseconds: number) => void
 /** The kernel's own sync file behind a pending fence, borrowed; `undefined` where there is none. */
 export let kernelDescriptorOf: (fence: Fence) => number | undefined
+/** What `SYNC_IOC_FILE_INFO` tells of a fence that is no container of this library's. */
+export let infosOf: (fence: Fence) => readonly SyncFenceInfo[]
 /** How a pending fence that is no container crosses to another environment. */
 export let handleOf: (fence: Fence) => FenceHandle | undefined
 /** Whether the value is a fence. */
@@ -100,13 +106,15 @@ export class Fence {
     completeFence = (fence, error, timestamp) => fence.#complete(error, timestamp)
     blockOn = (fence, milliseconds) => fence.#block(milliseconds)
     kernelDescriptorOf = (fence) => (fence.isSignalled ? undefined : fence.#ops.descriptor?.(fence))
+    infosOf = (fence) => fence.#infos()
     handleOf = (fence) => fence.#ops.handle?.(fence)
     isFence = (value): value is Fence => typeof value === 'object' && value !== null && #ops in value
   }
 
   /** @internal */
-  constructor({ context, seqno, ops }: FenceInit, key: symbol) {
+  constructor(init: FenceInit, key: symbol) {
     if (key !== makingFence) throw problem('receiver', { what: 'a fence of a Timeline' })
+    const { context, seqno, ops } = init
     this.context = context
     this.seqno = seqno
     this.#ops = ops
@@ -122,15 +130,18 @@ export class Fence {
     return this.isSignalled ? 'detached-driver' : this.#ops.driverName
   }
 
+  /** The name of its timeline, until it has signalled. */
   get timelineName(): string {
     return this.isSignalled ? 'signaled-timeline' : this.#ops.timelineName
   }
 
+  /** Pending, signalled, or failed with {@link error}. Never goes back. */
   get status(): FenceStatus {
     if (!this.isSignalled) return 'pending'
     return this.#error === undefined ? 'signalled' : 'error'
   }
 
+  /** Signalled, with or without an error. For a fence of another process this is the truth as of now, wait or no wait. */
   get isSignalled(): boolean {
     if (this.#callbacks !== undefined) this.#ops.poll?.(this)
     return this.#callbacks === undefined
@@ -153,7 +164,8 @@ export class Fence {
 
   /**
    * A hint to whoever signals it: needed by this time (nanoseconds of CLOCK_MONOTONIC). The earliest one counts; a signalled
-   * fence takes none. A hint reaches the signaller only inside this environment.
+   * fence takes none. It reaches a signaller in another process as well, if its timeline has an `onDeadline` (there at most 16
+   * for each fence are heard), and the kernel's drivers (since Linux 6.4).
    */
   setDeadline(deadline: bigint): void {
     bigInteger('deadline', deadline, 0n, LAST_TIME)
@@ -185,7 +197,8 @@ export class Fence {
 
   /**
    * Resolves to `true` when the fence has signalled, even with an error (which is its `error`: as in the kernel, that does
-   * not fail the wait), and to `false` when `timeout` milliseconds passed before. Keeps the process alive meanwhile.
+   * not fail the wait), and to `false` when `timeout` milliseconds passed before. Keeps the process alive meanwhile when
+   * another process has to signal it, or there is a timeout.
    */
   wait(waitOpts?: FenceWaitOptions): Promise<boolean> {
     try {
@@ -249,6 +262,13 @@ export class Fence {
       }
       return stop
     })
+  }
+
+  #infos(): readonly SyncFenceInfo[] {
+    const { driverName, timelineName, timestamp, isSignalled, error } = this
+    const own = { driverName, timelineName, timestamp, status: error ?? (isSignalled ? 1 : 0) }
+    const infos = this.#ops.infos?.() ?? []
+    return infos.length === 0 ? [own] : infos
   }
 
   /** Once for each fence, as `dma_fence_enable_sw_signaling()`. */

@@ -1,25 +1,25 @@
-import { errno, systemError } from '../internal/errors.ts'
+import { problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { instance, options, text } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
-import { checkFence, type Fence, type FenceWaitOptions, handleOf, kernelDescriptorOf } from './fence.ts'
+import {
+  checkFence,
+  type Fence,
+  type FenceWaitOptions,
+  handleOf,
+  infosOf,
+  kernelDescriptorOf,
+} from './fence.ts'
+import type { SyncFenceInfo } from './fence-info.ts'
 import { leavesOf, mergeFences } from './merge.ts'
 
+/** How a sync file is called. */
 export interface SyncFileOptions {
   /** Shown by `info()`; at most 31 bytes. By default driver, timeline, context and number of the fence. */
   readonly name?: string
 }
 
-/** One fence of a sync file, as `SYNC_IOC_FILE_INFO` tells of it. */
-export interface SyncFenceInfo {
-  readonly driverName: string
-  readonly timelineName: string
-  /** 1 signalled, 0 pending, or the negative errno. */
-  readonly status: number
-  /** Nanoseconds of CLOCK_MONOTONIC; `0n` while pending. */
-  readonly timestamp: bigint
-}
-
+/** What `SYNC_IOC_FILE_INFO` tells. */
 export interface SyncFileInfo {
   readonly name: string
   /** The errno (negative) of one that failed; 0 while one is pending; 1. */
@@ -44,6 +44,7 @@ const registry = new FinalizationRegistry<() => void>((close) => close())
  * receives it closes it; the fence lives on. Follows drivers/dma-buf/sync_file.c.
  */
 export class SyncFile implements Disposable {
+  /** What it stands for: an array when it was merged of several. Lives on when the file is closed. */
   readonly fence: Fence
   /** The name that it was given. */
   readonly name: string
@@ -80,11 +81,12 @@ export class SyncFile implements Disposable {
    * fence's `status` is the truth. `EBADF` closed.
    */
   get fd(): number {
-    if (this.#closed) throw systemError(-errno.EBADF, 'poll', `sync file ${this.name}`)
+    if (this.#closed) throw problem('closedSyncFile', { name: this.name })
     this.#ends ??= this.#open()
     return this.#ends.theirs
   }
 
+  /** It has no descriptor any more. */
   get closed(): boolean {
     return this.#closed
   }
@@ -96,7 +98,7 @@ export class SyncFile implements Disposable {
 
   /** `SYNC_IOC_FILE_INFO` with room for all fences. */
   info(): SyncFileInfo {
-    const fences = Array.from(leavesOf(this.fence), fenceInfo)
+    const fences = Array.from(leavesOf(this.fence), infosOf).flat()
     const failed = fences.find(({ status }) => status < 0)
     const status = failed?.status ?? (fences.every((fence) => fence.status === 1) ? 1 : 0)
     return { name: this.name, status, fences }
@@ -158,9 +160,4 @@ function nameOf(what: string, syncFileOpts: SyncFileOptions | undefined): string
 
 function defaultName(fence: Fence): string {
   return `${fence.driverName}-${fence.timelineName}${fence.context}-${fence.seqno}`
-}
-
-function fenceInfo(fence: Fence): SyncFenceInfo {
-  const { driverName, timelineName, timestamp, isSignalled, error } = fence
-  return { driverName, timelineName, timestamp, status: error ?? (isSignalled ? 1 : 0) }
 }

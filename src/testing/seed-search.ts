@@ -26,7 +26,8 @@ export interface World {
   readonly steps: readonly Step[]
   /** Moments at which the adversary acted. */
   readonly acts: readonly Act[]
-  end(): void
+  /** The scenario is over; one that failed was left by its error, and has not forgotten what it was in. */
+  end(failed: boolean): void
 }
 
 /** Which seeds are tried, on which scenario, in what worlds. Plain TypeScript, as the model of the caches is. */
@@ -86,14 +87,14 @@ async function run<W extends World>(
   keeps: Keeps,
 ): Promise<Failed | undefined> {
   const world = make(seed, keeps)
+  let failed: Failed | undefined
   try {
     await scenario(world)
-    return undefined
   } catch (error) {
-    return { seed, steps: [...world.steps], acts: world.acts, error }
-  } finally {
-    world.end()
+    failed = { seed, steps: [...world.steps], acts: world.acts, error }
   }
+  world.end(failed !== undefined)
+  return failed
 }
 
 /** Leaves out halves, quarters and so on of the acts, as long as the scenario fails without them. */

@@ -3,6 +3,12 @@ import { diagnostics } from '../internal/diagnostics.ts'
 import type { CacheEvent } from '../memory/cache/cpu-cache.ts'
 import type { Step } from './seed-search.ts'
 
+/** As the trace knows it: names may be given twice. */
+export interface TracedStep extends Step {
+  /** Of the buffer in this environment. */
+  readonly id: number
+}
+
 interface Message {
   readonly id: number
   readonly name: string
@@ -26,9 +32,9 @@ const texts: readonly [Channel, (message: Message) => string][] = [
 
 /** Writes down what happens to some buffers of this environment, in order, until it is disposed. */
 export class Trace implements Disposable {
-  readonly #steps: Step[] = []
+  readonly #steps: TracedStep[] = []
   /** What brackets and maps do to lines is told before they are: it waits for them here. */
-  #early: Step[] = []
+  #early: TracedStep[] = []
   /** A map is told before what it does. */
   #afterMap = false
   readonly #of: (id: number) => boolean
@@ -51,11 +57,11 @@ export class Trace implements Disposable {
         this.#afterMap = false
         return this.#add(event, textOf(event), undefined)
       }
-      this.#early.push({ buffer: event.name, text: textOf(event), moment: undefined })
+      this.#early.push({ id: event.id, buffer: event.name, text: textOf(event), moment: undefined })
     })
   }
 
-  get steps(): readonly Step[] {
+  get steps(): readonly TracedStep[] {
     return [...this.#steps, ...this.#early]
   }
 
@@ -73,8 +79,8 @@ export class Trace implements Disposable {
     this.#stop.push(() => unsubscribe(name, heard))
   }
 
-  #add({ name }: Message, text: string, moment: number | undefined): void {
-    this.#steps.push({ buffer: name, text, moment })
+  #add({ id, name }: Message, text: string, moment: number | undefined): void {
+    this.#steps.push({ id, buffer: name, text, moment })
   }
 }
 

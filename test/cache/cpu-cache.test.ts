@@ -123,6 +123,20 @@ describe('what a missing or wrong bracket causes', () => {
     })
     expect(seen).toEqual([7, 0])
   })
+
+  test('what is told of a range that begins and ends inside lines: only those are cleaned', () => {
+    const { model, bytes } = bound()
+    model.map('bidirectional', false)
+    model.begin('write', 0, 4 * LINE)
+    for (const line of [0, 1, 3]) bytes[line * LINE] = 1
+    const told: unknown[] = []
+    model.observe = ({ what, ranges, dirty }) => told.push([what, ranges, dirty])
+    model.begin('read', 8, 3 * LINE)
+    expect(told).toEqual([
+      ['clean', [0, 3].map((first) => ({ first, last: first + 1 })), 2],
+      ['invalidate', [{ first: 0, last: 4 }], 1],
+    ])
+  })
 })
 
 describe('what does nothing', () => {
@@ -146,7 +160,7 @@ describe('what does nothing', () => {
     expect(dmaRead(0, 1, true)).toEqual([5])
     dmaWrite(1, 1, 7, true)
     expect([...bytes.subarray(0, 2)]).toEqual([5, 7])
-    expect([...memory.memory.subarray(0, 2)]).toEqual([0, 7])
+    expect([...memory.memory.subarray(0, 2)]).toEqual([5, 7])
     model.unmap('bidirectional', true)
   })
 

@@ -56,7 +56,7 @@ export interface VmemExporter {
   export(view: ExportableMemory, exportOpts?: VmemExportOptions): Promise<DmaBuf>
   /**
    * Zeroed private memory of whole pages, made to be exported: as long as asked for, and unmapped when nobody has it any
-   * more.
+   * more. A resizable ArrayBuffer where the runtime allows no memory but V8's own (Electron).
    */
   allocate(byteLength: number): ArrayBuffer
   /** The real page frames of a buffer, where this process may know them; see {@link frames}. */

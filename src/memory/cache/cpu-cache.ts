@@ -95,17 +95,13 @@ export class CpuCache {
       return
     }
     if (!writes) return this.#ops.access('cache', false, offset, length, use)
-    // Only these bytes reach memory: what else is dirty in their lines stays so.
-    const { lineSize, byteLength } = this.#head.layout
-    const end = offset + length
-    const from = offset % lineSize !== 0 && this.#ops.isDirty(first) ? first + 1 : first
-    const sharesLast = end % lineSize !== 0 && end !== byteLength
-    const to = sharesLast && this.#ops.isDirty(last - 1) ? last - 1 : last
+    // The snoop writes dirty lines back whole and takes all of them from the CPU, before a part of them is stored over.
+    this.#ops.evict(first, last)
     this.#ops.access('cache', true, offset, length, (bytes) => {
       use(bytes)
       this.#ops.access('memory', true, offset, length, (memory) => memory.set(bytes))
     })
-    if (from < to) this.#ops.clean(from, to)
+    this.#ops.evict(first, last)
   }
 
   /** A moment at which the program does nothing. */
@@ -120,9 +116,13 @@ export class CpuCache {
     const { lineSize, byteLength } = this.#head.layout
     const end = offset + length
     // The bytes behind the end of the buffer are nobody's.
-    let cleaned = offset % lineSize === 0 ? 0 : this.#ops.clean(first, first + 1)
-    if (end % lineSize !== 0 && end !== byteLength) cleaned += this.#ops.clean(last - 1, last)
-    if (cleaned > 0) this.#tell('clean', [{ first, last }], cleaned)
+    const partial: LineRange[] = []
+    const clean = (line: number) => {
+      if (this.#ops.clean(line, line + 1) > 0) partial.push({ first: line, last: line + 1 })
+    }
+    if (offset % lineSize !== 0) clean(first)
+    if (end % lineSize !== 0 && end !== byteLength) clean(last - 1)
+    if (partial.length > 0) this.#tell('clean', partial, partial.length)
     const lost = this.#ops.invalidate(first, last)
     this.#tell('invalidate', [{ first, last }], lost)
   }
@@ -136,7 +136,8 @@ export class CpuCache {
   /** Lines of which a byte lies in the range. */
   #covering(offset: number, length: number): LineRange {
     const { lineSize } = this.#head.layout
-    return { first: Math.floor(offset / lineSize), last: Math.ceil((offset + length) / lineSize) }
+    const first = Math.floor(offset / lineSize)
+    return { first, last: length === 0 ? first : Math.ceil((offset + length) / lineSize) }
   }
 
   /** The adversary's turn, before the program's own. */
