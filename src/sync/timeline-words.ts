@@ -1,5 +1,5 @@
 import { errno } from '../internal/errors.ts'
-import { isLater } from './seqno.ts'
+import { isLater, seqnoAfter } from './seqno.ts'
 
 /**
  * Layout of a timeline page in 32-bit words; docs/protocol.md has the same in bytes. Only the signaller writes it. Words that
@@ -12,6 +12,8 @@ const SLOT_WORDS = 32
 export const TIMELINE_SLOTS = 511
 /** Errors of one timeline that are remembered for those who look late. */
 const ERRORS = 12
+/** So many numbers back they are remembered at least; looked at when a quarter of all numbers has passed. */
+const MEMORY = 2 ** 29
 
 /** Words of the header. */
 export const TimelineHeader = {
@@ -36,6 +38,8 @@ const Slot = {
   timestampHigh: 5,
   /** How many errors there were; the last {@link ERRORS} follow, as sequence number and errno. */
   errors: 6,
+  /** The latest fence whose error has lost its place to another one; meaningful with more errors than places. */
+  forgotten: 7,
   firstError: 8,
 } as const
 
@@ -79,18 +83,39 @@ export function writeError(words: Uint32Array, slot: number, seqno: number, erro
   const base = baseOf(slot)
   const count = words[base + Slot.errors] ?? 0
   const at = base + Slot.firstError + (count % ERRORS) * 2
+  // A reader that misses the old entry finds that there is something to miss.
+  if (count >= ERRORS && words[at + 1] !== 0) {
+    Atomics.store(words, base + Slot.forgotten, words[at] ?? 0)
+  }
+  Atomics.store(words, base + Slot.errors, (count + 1) >>> 0)
   // A reader that is in the middle of the entry finds no error in it, rather than the wrong one.
   Atomics.store(words, at + 1, 0)
   Atomics.store(words, at, seqno)
   Atomics.store(words, at + 1, -error)
-  Atomics.store(words, base + Slot.errors, (count + 1) >>> 0)
 }
 
 export function writeReached(words: Uint32Array, slot: number, seqno: number, timestamp: bigint): void {
   const base = baseOf(slot)
+  const quarter = (words[base + Slot.seqno] ?? 0) >>> 30
+  if (quarter !== seqno >>> 30 && words[base + Slot.errors] !== 0) forgetOld(words, base, seqno)
   Atomics.store(words, base + Slot.timestampLow, Number(timestamp & 0xffff_ffffn))
   Atomics.store(words, base + Slot.timestampHigh, Number(timestamp >> 32n))
   Atomics.store(words, base + Slot.seqno, seqno)
+}
+
+/** Numbers wrap around, and must not meet errors of the last time: whoever looks so late is told that they are forgotten. */
+function forgetOld(words: Uint32Array, base: number, seqno: number): void {
+  const isOld = (other = 0) => (seqno - other) >>> 0 > MEMORY
+  const count = words[base + Slot.errors] ?? 0
+  let forgets = hasForgotten(count) && isOld(words[base + Slot.forgotten])
+  for (let at = base + Slot.firstError; at < base + SLOT_WORDS; at += 2) {
+    if (words[at + 1] === 0 || !isOld(words[at])) continue
+    Atomics.store(words, at + 1, 0)
+    forgets = true
+  }
+  if (!forgets) return
+  Atomics.store(words, base + Slot.forgotten, seqnoAfter(seqno, -MEMORY))
+  Atomics.store(words, base + Slot.errors, Math.max(count, ERRORS + 1))
 }
 
 /** Fences behind what was reached fail with this error, for good. */
@@ -139,7 +164,14 @@ function errorOf(words: Uint32Array, base: number, seqno: number): number | unde
     const error = Atomics.load(words, at + 1)
     if (error !== 0 && Atomics.load(words, at) === seqno) return checkedError(error)
   }
-  return undefined
+  // Whether this one failed is not known any more, and nobody must be told that it did not.
+  if (!hasForgotten(Atomics.load(words, base + Slot.errors))) return undefined
+  return isLater(seqno, Atomics.load(words, base + Slot.forgotten)) ? undefined : -errno.ENODATA
+}
+
+/** Of how many errors some have lost their places. */
+function hasForgotten(errors = 0): boolean {
+  return errors > ERRORS
 }
 
 function timestampOf(words: Uint32Array, base: number, reached: number): bigint | undefined {

@@ -6,16 +6,14 @@ import type { AllocateOptions } from '../exporters/allocate-options.ts'
 import { SystemHeap } from '../exporters/system-heap.ts'
 import { options } from '../internal/validate.ts'
 import { SeededSchedule, ThinnedSchedule } from '../memory/cache/schedule.ts'
-import { type Step, Trace } from './trace.ts'
-
-/** Whether the adversary acts at a moment of one of the world's buffers, which are counted from 0. */
-export type Keeps = (buffer: number, moment: number) => boolean
+import type { Act, Keeps, Step, World } from './seed-search.ts'
+import { Trace } from './trace.ts'
 
 /** The seed is the world's, and so is that its memory is non-coherent. */
 const worldOptions = ['name', 'prefault', 'guard', 'lineSize'] as const
 
 /** Where a scenario of `underSeeds` gets its buffers and devices from: memory whose caches follow one seed. */
-export class CacheWorld {
+export class CacheWorld implements World {
   /** Undefined where the caches do nothing of their own. */
   readonly seed: number | undefined
   readonly #heap = new SystemHeap()
@@ -71,7 +69,7 @@ export class CacheWorld {
   }
 
   /** @internal Moments at which the adversary acted. */
-  get acts(): { readonly buffer: number; readonly moment: number }[] {
+  get acts(): Act[] {
     return this.#trace.steps.flatMap(({ id, moment }) =>
       moment === undefined ? [] : [{ buffer: this.#ids.indexOf(id), moment }],
     )

@@ -1,16 +1,7 @@
 import { type Channel, subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { CacheEvent } from '../memory/cache/cpu-cache.ts'
-
-/** One thing that happened to a buffer. */
-export interface Step {
-  /** Name of the buffer. */
-  readonly buffer: string
-  /** `begin read 0+64`, `dma write camera 0+4096`, `evict lines 3-5 (1 written back)`. */
-  readonly text: string
-  /** Of the adversary: which moment of the buffer it was. */
-  readonly moment: number | undefined
-}
+import type { Step } from './seed-search.ts'
 
 /** As the trace knows it: names may be given twice. */
 export interface TracedStep extends Step {

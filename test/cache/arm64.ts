@@ -53,13 +53,14 @@ export class Arm64 {
   }
 
   dmaWrite(offset: number, length: number, value: number, coherent: boolean): void {
-    if (coherent) for (const number of this.#touched(offset, length)) this.#clean(number)
-    this.memory.fill(value, offset, offset + length)
-    if (!coherent) return
-    for (let at = offset; at < offset + length; at++) {
-      const line = this.#lines.get(Math.floor(at / this.#line))
-      if (line !== undefined) line.data[at % this.#line] = value
+    // A snoop that cleans and invalidates.
+    if (coherent) {
+      for (const number of this.#touched(offset, length)) {
+        this.#clean(number)
+        this.#lines.delete(number)
+      }
     }
+    this.memory.fill(value, offset, offset + length)
   }
 
   /** `arch_sync_dma_for_cpu()`: `dcache_inval_poc`, which cleans lines that are covered in part. */

@@ -18,7 +18,7 @@ export interface CacheEvent {
 /**
  * The caches of the CPUs before one buffer's memory, as one cache that is coherent in itself and that devices do not see. The
  * CPU's loads and stores cannot be watched, so two things are assumed of it: that it loads at once what it brackets, and that
- * a line holds a store when it differs from its twin (a store of an equal value is missed).
+ * a line holds a store when its signature is not what it was (a store of an equal value is missed).
  *
  * Everything is in the memory given, so that all processes that map it have the same cache. Plain TypeScript; the library
  * gives it native line operations.
@@ -77,7 +77,7 @@ export class CpuCache {
 
   /**
    * A device reads or writes bytes of the buffer. One that is coherent snoops: it reads what the CPU has stored, and what it
-   * writes is in the cache too. Any other one goes to memory, whatever the cache holds.
+   * writes the CPU sees. Any other one goes to memory, whatever the cache holds.
    */
   device(
     kind: 'read' | 'write',
@@ -86,22 +86,15 @@ export class CpuCache {
     length: number,
     use: (bytes: Uint8Array) => void,
   ): void {
-    const { cache, twin, memory } = this.#memory
+    const { cache, memory } = this.#memory
     this.#moment(offset, length)
     const end = offset + length
+    if (coherent && kind === 'read') return use(cache.subarray(offset, end))
     const { first, last } = this.#covering(offset, length)
-    if (!coherent) {
-      use(memory.subarray(offset, end))
-      if (kind === 'write') this.#ops.show(first, last)
-      return
-    }
-    // The snoop finds dirty lines, and they are written back whole before a part of them is stored over.
-    if (kind === 'write') this.#ops.clean(first, last)
-    const bytes = cache.subarray(offset, end)
-    use(bytes)
-    if (kind === 'read') return
-    memory.set(bytes, offset)
-    twin.set(bytes, offset)
+    // The snoop takes the lines from the CPUs; dirty ones are written back whole before a part of them is stored over.
+    if (coherent) this.#ops.evict(first, last)
+    use(memory.subarray(offset, end))
+    if (kind === 'write') this.#ops.show(first, last)
   }
 
   /** A moment at which the program does nothing. */
@@ -115,12 +108,12 @@ export class CpuCache {
     const { first, last } = this.#covering(offset, length)
     const { lineSize, byteLength } = this.#memory.layout
     const end = offset + length
-    // The bytes behind the end of the buffer are nobody's.
     const partial: LineRange[] = []
     const clean = (line: number) => {
       if (this.#ops.clean(line, line + 1) > 0) partial.push({ first: line, last: line + 1 })
     }
     if (offset % lineSize !== 0) clean(first)
+    // The bytes behind the end of the buffer are nobody's.
     if (end % lineSize !== 0 && end !== byteLength) clean(last - 1)
     if (partial.length > 0) this.#tell('clean', partial, partial.length)
     const lost = this.#ops.invalidate(first, last)
@@ -156,8 +149,7 @@ export class CpuCache {
       const isDirty = this.#ops.isDirty(line)
       if (turn.action === 'evict') {
         if (!isDirty && !this.#ops.isPresent(line)) continue
-        dirty += this.#ops.clean(line, line + 1)
-        this.#ops.invalidate(line, line + 1)
+        dirty += this.#ops.evict(line, line + 1)
       } else {
         if (isDirty || this.#ops.isPresent(line)) continue
         this.#ops.touch(line, line + 1)
