@@ -1,8 +1,8 @@
 /**
- * Sends a frame to whoever comes, a program in any language: examples/plain-peer.py and plain-peer.c are two. Gets its
- * negative back, in memory that the peer made and gave away.
+ * Sends a frame to whoever comes, a program in any language: examples/plain-peer.py and plain-peer.c are two. It leaves before
+ * it is drawn, with a fence to wait for. Gets its negative back, in memory that the peer made and gave away.
  */
-import { bufinfo, listen, SystemHeap } from 'dmabuf'
+import { bufinfo, listen, SyncFile, SystemHeap, Timeline } from 'dmabuf'
 
 const [path = '/tmp/frames.sock'] = process.argv.slice(2)
 const width = 320
@@ -15,10 +15,13 @@ await using channel = await server.accept()
 console.log(`process ${channel.peer.pid} has come`)
 
 using frame = await new SystemHeap().allocate(width * height, { name: 'frame', sharing: 'read-only' })
+using drawing = new Timeline('drawing')
+using drawn = SyncFile.from(drawing.createFence(), { name: 'frame' })
+await channel.send({ width, height }, [frame], { fences: [drawn] })
 frame.withCpuAccessSync('write', ({ bytes }) => {
   for (let at = 0; at < bytes.length; at++) bytes[at] = at % 251
 })
-await channel.send({ width, height }, [frame])
+drawing.signal(drawn.fence)
 // The memory stays until the peer has let go of it as well.
 frame.close()
 

@@ -1,10 +1,11 @@
-// A plain peer of dmabuf in C11 and libc: takes one frame from a Node producer, sends its negative back in
-// memory of its own. The protocol is docs/protocol.md, sections 1 to 3.
+// A plain peer of dmabuf in C11 and libc: takes one frame from a Node producer, waits for its fences, sends
+// its negative back in memory of its own. The protocol is docs/protocol.md, sections 1 to 3 and 10.1.
 //
 //     cc -O2 -o /tmp/plain-peer examples/plain-peer.c
 //     npx tsx examples/plain-peer-host.ts /tmp/frames.sock & /tmp/plain-peer /tmp/frames.sock
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 enum { MAGIC = 0x42414d44, VERSION = 1, HELLO = 1, MESSAGE = 2, STORAGE = 1, LEASH = 2, BARE = 32 };
+enum { SIGNALLED = 1, KERNEL = 2 };
 enum { SEALED = F_SEAL_SHRINK | F_SEAL_GROW, HEADER_BYTES = 32, MAX_PACKET = 196608 };
 
 // A message with one buffer, as it lies in a packet: C puts every field where the protocol has it.
@@ -26,14 +28,24 @@ struct message {
   uint32_t json_bytes;
   uint16_t handles, parts;
   uint32_t descriptors, argument;
-  uint64_t zero;
+  uint16_t fences, zero;
+  uint32_t none;
   struct handle {
     uint32_t flags, exporter, record, generation;
     uint64_t id, size, offset;
     uint32_t name, zero;
     char exporter_name[16], label[32];
   } handle;
-  char json[MAX_PACKET - 128];
+  char rest[MAX_PACKET - 128];  // fences, lengths of parts, JSON, parts
+};
+
+struct fence {
+  uint16_t file, flags;
+  uint32_t slot;
+  uint64_t context;
+  uint32_t number, error;
+  uint64_t time;
+  char timeline[32], file_name[32];
 };
 
 // The packet in hand, received or to be sent, and its descriptors (SCM_RIGHTS).
@@ -49,24 +61,47 @@ static void must(int condition, const char* what) {
   exit(1);
 }
 
+// Waits for the fences of the packet in hand: each has two descriptors, or one, or none, the last of which
+// tells. Closes all of them.
+static void wait_for_fences(const int* fds, size_t count) {
+  const struct fence* fence = (const struct fence*)packet.rest;
+  size_t used = 0;
+  for (int n = 0; n < packet.fences; n++) {
+    if (fence[n].flags & SIGNALLED) continue;
+    used += fence[n].flags & KERNEL ? 1 : 2;
+    must(used <= count, "descriptors of fences");
+    struct pollfd end = {.fd = fds[used - 1], .events = POLLIN};
+    must(poll(&end, 1, -1) == 1, "waiting for a fence");
+  }
+  for (size_t n = 0; n < count; n++) close(fds[n]);
+}
+
 // Receives until a message with one buffer comes: its storage and its leash. The host's hello has no
 // descriptors, and to a plain peer nothing else is sent.
-static void receive_buffer(int sock, int fds[2]) {
+static void receive_buffer(int sock, int buffer[2]) {
+  ssize_t length;
   do {
     msg.msg_controllen = sizeof control;
-    must(recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) >= HEADER_BYTES, "receiving");
+    must((length = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC)) >= HEADER_BYTES, "receiving");
     must(packet.magic == MAGIC && packet.version == VERSION, "a dmabuf peer of this version");
   } while (packet.type != MESSAGE);
   must(!(msg.msg_flags & MSG_CTRUNC) && msg.msg_controllen > 0, "descriptors");
-  must(rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len == CMSG_LEN(2 * sizeof(int)), "two descriptors");
+  must(rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len >= CMSG_LEN(2 * sizeof(int)), "two descriptors");
+  must(packet.handles == 1 && (size_t)length >= 128 + packet.fences * sizeof(struct fence), "one buffer");
   must((packet.handle.flags & (STORAGE | LEASH)) == (STORAGE | LEASH), "a buffer and its leash");
-  memcpy(fds, CMSG_DATA(rights), 2 * sizeof(int));
+  int fds[128];
+  const size_t bytes = rights->cmsg_len - CMSG_LEN(0);
+  memcpy(fds, CMSG_DATA(rights), bytes);
+  memcpy(buffer, fds, 2 * sizeof(int));
+  wait_for_fences(fds + 2, bytes / sizeof(int) - 2);
 }
 
 static void send_buffer(int sock, const char* json, int storage, uint64_t size) {
-  packet = (struct message){MAGIC, VERSION, MESSAGE, 0, strlen(json), 1, 0, 1, 0, 0, {0}, {0}};
+  packet =
+      (struct message){.magic = MAGIC, .version = VERSION, .type = MESSAGE, .handles = 1, .descriptors = 1};
+  packet.json_bytes = strlen(json);
   packet.handle = (struct handle){.flags = STORAGE | BARE, .size = size, .label = "negative"};
-  memcpy(packet.json, json, packet.json_bytes);
+  memcpy(packet.rest, json, packet.json_bytes);
   data.iov_len = HEADER_BYTES + sizeof packet.handle + packet.json_bytes;
   *rights = (struct cmsghdr){
       .cmsg_len = CMSG_LEN(sizeof storage), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};

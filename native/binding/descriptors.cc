@@ -1,3 +1,5 @@
+#include <linux/sync_file.h>
+
 #include <cerrno>
 #include <memory>
 #include <vector>
@@ -179,11 +181,29 @@ napi_value DmaBufImportSyncFile(napi_env env, napi_callback_info info) {
   return call.Number(sys::DmaBufImportSyncFile(fd, flags, sync_file));
 }
 
-napi_value SyncFileStatus(napi_env env, napi_callback_info info) {
+napi_value SyncFileInfo(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
+  bool is_typed_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* bytes = nullptr;
+  napi_value array = call.Value(1);
+  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
+  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &length, &bytes, nullptr, nullptr);
+  if (type != napi_uint8_array) return call.TypeError("expected a Uint8Array");
+  if (length < sizeof(sync_file_info)) call.Fail(-EINVAL);
   if (!call.ok()) return call.Failure();
-  return call.Number(sys::SyncFileStatus(fd));
+  const size_t room = (length - sizeof(sync_file_info)) / sizeof(sync_fence_info);
+  return call.Number(sys::SyncFileInfo(fd, static_cast<uint8_t*>(bytes), static_cast<uint32_t>(room)));
+}
+
+napi_value SyncFileSetDeadline(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.Int(0);
+  uint64_t microseconds = call.Size(1);
+  if (!call.ok()) return call.Failure();
+  return call.Number(sys::SyncFileSetDeadline(fd, microseconds));
 }
 
 }  // namespace
@@ -205,7 +225,8 @@ void RegisterDescriptors(napi_env env, napi_value exports) {
           {"dmaBufSync", DmaBufSync},
           {"dmaBufExportSyncFile", DmaBufExportSyncFile},
           {"dmaBufImportSyncFile", DmaBufImportSyncFile},
-          {"syncFileStatus", SyncFileStatus}});
+          {"syncFileInfo", SyncFileInfo},
+          {"syncFileSetDeadline", SyncFileSetDeadline}});
 }
 
 }  // namespace binding

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "sys/errno.h"
 
@@ -173,10 +174,25 @@ int DmaBufImportSyncFile(int fd, uint32_t flags, int sync_file) {
   return Retry([&] { return ioctl(fd, _IOW(DMA_BUF_BASE, 3, SyncFileOfDmaBuf), &argument); });
 }
 
-int SyncFileStatus(int fd) {
+int SyncFileInfo(int fd, uint8_t* bytes, uint32_t room) {
   struct sync_file_info info {};
+  info.num_fences = room;
+  info.sync_fence_info = reinterpret_cast<uintptr_t>(bytes + sizeof info);
   int result = Retry([&] { return ioctl(fd, SYNC_IOC_FILE_INFO, &info); });
-  return result < 0 ? result : info.status;
+  if (result < 0) return result;
+  memcpy(bytes, &info, sizeof info);
+  return static_cast<int>(info.num_fences);
+}
+
+// Kernel headers before 6.4 lack it.
+struct DeadlineOfSyncFile {
+  uint64_t nanoseconds;
+  uint64_t zero;
+};
+
+int SyncFileSetDeadline(int fd, uint64_t microseconds) {
+  DeadlineOfSyncFile argument{microseconds * 1000, 0};
+  return Retry([&] { return ioctl(fd, _IOW(SYNC_IOC_MAGIC, 5, DeadlineOfSyncFile), &argument); });
 }
 
 }  // namespace sys

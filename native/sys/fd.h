@@ -44,6 +44,9 @@ int PollFor(int fd, short events, int milliseconds);
 int DmaBufSync(int fd, uint64_t flags);
 int DmaBufExportSyncFile(int fd, uint32_t flags);
 int DmaBufImportSyncFile(int fd, uint32_t flags, int sync_file);
-int SyncFileStatus(int fd);
+/** `sync_file_info` and behind it room for so many `sync_fence_info`; how many there are. 0 of room: only
+ * that is asked. */
+int SyncFileInfo(int fd, uint8_t* bytes, uint32_t room);
+int SyncFileSetDeadline(int fd, uint64_t microseconds);
 
 }  // namespace sys

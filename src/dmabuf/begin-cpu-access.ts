@@ -6,7 +6,7 @@ import { type Access, type AccessOptions, accessOptions, checkAccess, checkHints
 import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { CpuAccess } from './cpu-access.ts'
-import { beginKernelSync } from './kernel-sync.ts'
+import { beginKernelSync, isKernelReady } from './kernel-sync.ts'
 import type { Tether } from './tether.ts'
 
 /** `'wait'`: the caller can wait for fences; `'entered'`: it has, inside the bracket. */
@@ -16,7 +16,7 @@ const none: AccessOptions = Object.freeze({})
 
 /**
  * Begins CPU access. Undefined where the storage of a placed buffer has to be waited for; `'fenced'` where fences have to be: then the bracket
- * is open (step B5), and this is called again with `'entered'`.
+ * is open, and this is called again with `'entered'`.
  */
 export function begin(
   core: BufferCore,
@@ -51,8 +51,8 @@ export function begin(
     // Sealed memory cannot be truncated, so there is nothing to ask for.
     if (core.storage.kind !== 'memfd' && core.mappings.faulted)
       throw problem('truncated', { name: core.name })
-    if (step !== 'entered' && core.fences?.pending(access) === true) {
-      if (step === 'wait') return 'fenced'
+    if (isFenced(core, access, step)) {
+      if (step !== 'try') return 'fenced'
       throw problem('fencesPending', { name: core.name, access })
     }
     interrupted = core.takeInterrupted()
@@ -73,4 +73,13 @@ export function begin(
     diagnostics.cpuBegin.publish({ id: core.id, name: core.name, access, offset, length })
   }
   return new CpuAccess(access, offset, length, interrupted, hints, core, tether, guarded)
+}
+
+/**
+ * Whether there are fences to wait for. Those of this library are waited for once, as the kernel waits for its own; where the
+ * kernel itself would wait in its ioctl, and this thread with it, they are asked for again.
+ */
+function isFenced(core: BufferCore, access: Access, step: BeginStep): boolean {
+  if (core.storage.kind === 'dma-buf') return !isKernelReady(core.storage.fd, access)
+  return step !== 'entered' && core.fences?.pending(access) === true
 }

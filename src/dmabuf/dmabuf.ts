@@ -25,7 +25,6 @@ import {
   reservationOf,
 } from './fences.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
-import { fencesPassed } from './kernel-sync.ts'
 import { MappedRange, type MmapOptions, mmapRange } from './mapped-range.ts'
 import { type Tether, tie, untie } from './tether.ts'
 import { Vmap } from './vmap.ts'
@@ -162,21 +161,13 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     throwIfAborted(signal, 'beginCpuAccess')
     const core = this.#open()
     checkAccess(access)
-    if (core.storage.kind === 'dma-buf') {
-      core.retain()
-      try {
-        await fencesPassed(core.storage.fd, access, signal)
-      } finally {
-        core.release()
-      }
-    }
     let opts = accessOpts
     for (;;) {
       let cpu = begin(this.#open(), this.#tether as Tether, access, opts, 'wait')
       if (cpu instanceof CpuAccess) return cpu
       // What was asked for counts, whatever the caller does with its object while this waits.
       if (opts !== undefined) opts = { ...opts }
-      if (cpu === 'fenced') {
+      while (cpu === 'fenced') {
         await fencesPassedInside(core, (this.#tether as Tether).lease, access, signal)
         cpu = begin(this.#open(), this.#tether as Tether, access, opts, 'entered')
       }

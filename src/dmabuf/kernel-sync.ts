@@ -16,17 +16,13 @@ const POLLIN = 1
 const POLLOUT = 4
 
 /** Readers wait for writers' fences, writers for everybody's: what poll(2) on a dma-buf tells. */
-function ready(fd: number, access: Access): boolean {
+export function isKernelReady(fd: number, access: Access): boolean {
   const wanted = access === 'read' ? POLLIN : POLLOUT
   return (addon().pollNow(fd, wanted) & wanted) !== 0
 }
 
-/** Begins a bracket of a real dma-buf at once; `EAGAIN` while fences are pending. */
+/** Begins a bracket of a real dma-buf, for which nothing has to be waited for. */
 export function beginKernelSync(fd: number, access: Access, name: string): void {
-  if (!ready(fd, access)) {
-    const what = `beginning CPU access to buffer ${name} without waiting for its fences`
-    throw problem('system', { what }, { result: -errno.EAGAIN, syscall: 'poll' })
-  }
   sync(fd, SYNC[access], name)
 }
 
@@ -36,7 +32,7 @@ export function endKernelSync(fd: number, access: Access, name: string): void {
 
 /** Resolves when no fence stands in the way of this access. */
 export function fencesPassed(fd: number, access: Access, signal: AbortSignal | undefined): Promise<void> {
-  if (ready(fd, access)) return Promise.resolve()
+  if (isKernelReady(fd, access)) return Promise.resolve()
   return abortable(signal, 'beginCpuAccess', (resolve, reject) => {
     const native = addon()
     // A descriptor of its own: the event loop watches each descriptor once, and several may wait.

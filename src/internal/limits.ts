@@ -66,6 +66,8 @@ export const limits = Object.freeze({
   maxFencesPerMessage: 32,
   /** Pending fences of one buffer. */
   maxFencesPerBuffer: 1024,
+  /** Deadlines of one fence that are heard from other environments. */
+  maxRemoteDeadlines: 16,
   /**
    * Milliseconds that a fence is waited for whose end was shut by somebody although its signaller seems to live; then it
    * fails with `EOWNERDEAD`.

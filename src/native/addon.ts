@@ -130,8 +130,13 @@ export interface Addon {
   dmaBufExportSyncFile(fd: number, flags: number): number
   /** `DMA_BUF_IOCTL_IMPORT_SYNC_FILE` with these flags. */
   dmaBufImportSyncFile(fd: number, flags: number, syncFile: number): number
-  /** The status of a sync file of the kernel (`SYNC_IOC_FILE_INFO`): 1 signalled, 0 pending, or its negative errno. */
-  syncFileStatus(fd: number): number
+  /**
+   * `SYNC_IOC_FILE_INFO` of a sync file of the kernel: its `sync_file_info` (56 bytes) and a `sync_fence_info` (80 bytes) for
+   * each fence. How many there are; `-EINVAL` where there is room for some, but not for all.
+   */
+  syncFileInfo(fd: number, bytes: Uint8Array): number
+  /** `SYNC_IOC_SET_DEADLINE`, in microseconds of CLOCK_MONOTONIC; `-ENOTTY` before Linux 6.4. */
+  syncFileSetDeadline(fd: number, microseconds: number): number
   /** `poll(2)` without waiting: the events of `events` (and hang-up, error) that are there now. */
   pollNow(fd: number, events: number): number
 

@@ -132,8 +132,8 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
     return this.state.exporter.alive
   }
 
-  askDoor(): Promise<void> {
-    return this.state.exporter.askDoor()
+  askAlive(): Promise<void> {
+    return this.state.exporter.askAlive(this.leash)
   }
 
   get cut(): boolean {

@@ -10,6 +10,9 @@ import { type PrivateFreight, PrivateSocket } from './private-socket.ts'
 import { RemoteRequests, type Request } from './remote-requests.ts'
 import { rxText } from './scratch-views.ts'
 
+/** Of a writing end: nobody has the reading end. */
+const POLLERR = 8
+
 export interface RemoteExporterHandler {
   /** A message about one buffer; `fd` came along (-1: none) and is the handler's to close. Returns what is wrong. */
   aboutBuffer(message: PrivateMessage, fd: number): string | undefined
@@ -199,15 +202,25 @@ export class RemoteExporter {
 
   async #knockAgain(): Promise<void> {
     this.#ended('cut')
-    await this.askDoor()
+    await this.#askDoor()
   }
 
-  /** Finds out whether an exporter that is out of reach is dead: nobody answers its door then. */
-  async askDoor(): Promise<void> {
-    if (this.#reach !== 'cut' || this.door < 0) return
+  /**
+   * Finds out whether an exporter that is out of reach is dead: nobody answers its door then, and nobody reads the leash of a
+   * buffer of it (a writing end, borrowed; -1: none), since it alone has the reading end. The leash tells where there is no
+   * door, too.
+   */
+  async askAlive(leash: number): Promise<void> {
+    if (this.#reach !== 'cut') return
+    if (leash >= 0 && (addon().pollNow(leash, 0) & POLLERR) !== 0) this.#ended('dead')
+    else await this.#askDoor()
+  }
+
+  async #askDoor(): Promise<void> {
+    if (this.door < 0) return
     const fd = await addon().connectDoor(this.door, limits.doorTimeout)
     if (fd >= 0) addon().close(fd)
-    if (this.#users > 0 && fd === -errno.ECONNREFUSED) this.#ended('dead')
+    if (this.#users > 0 && this.#reach === 'cut' && fd === -errno.ECONNREFUSED) this.#ended('dead')
   }
 
   #ended(reach: 'dead' | 'cut'): void {

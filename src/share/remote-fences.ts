@@ -19,7 +19,7 @@ export interface FenceOwner {
   readonly exporterAlive: boolean
   readonly cut: boolean
   /** Finds out whether an exporter that is cut is dead. */
-  askDoor(): Promise<void>
+  askAlive(): Promise<void>
   /** Why the exporter does nothing for this holder any more, if that is so. */
   readonly lost: DmaBufError | undefined
   /** Asks the exporter, after it was told that this environment has the buffer. */
@@ -39,7 +39,7 @@ export class RemoteFences implements FenceHost {
   }
 
   askAlive(): Promise<void> {
-    return this.#owner.askDoor()
+    return this.#owner.askAlive()
   }
 
   /** The word in the record is only "look closer"; an exporter that is gone keeps no fences. */

@@ -4,6 +4,7 @@ import { errno, problem } from '../internal/errors.ts'
 import { abortSignal, bigInteger, callable, integer, options } from '../internal/validate.ts'
 import { newContext } from './context.ts'
 import type { FenceHandle } from './fence-handle.ts'
+import type { SyncFenceInfo } from './fence-info.ts'
 import { keepAlive } from './keep-alive.ts'
 
 /** What a fence has come to: the error of one that failed is its `error`. */
@@ -34,6 +35,8 @@ export interface FenceOps {
   block?(fence: Fence, milliseconds: number): void
   /** The sync file of the kernel behind a pending fence; borrowed. */
   descriptor?(fence: Fence): number
+  /** What is told of the fences inside, where it stands for fences that are none of this library's. */
+  infos?(): readonly SyncFenceInfo[]
   /** What another environment needs to wait for it; asked of pending fences only. Containers have none. */
   handle?(fence: Fence): FenceHandle | undefined
 }
@@ -63,6 +66,8 @@ export let completeFence: (fence: Fence, error: number | undefined, timestamp: b
 export let blockOn: (fence: Fence, milliseconds: number) => void
 /** The kernel's own sync file behind a pending fence, borrowed; `undefined` where there is none. */
 export let kernelDescriptorOf: (fence: Fence) => number | undefined
+/** What `SYNC_IOC_FILE_INFO` tells of a fence that is no container of this library's. */
+export let infosOf: (fence: Fence) => readonly SyncFenceInfo[]
 /** How a pending fence that is no container crosses to another environment. */
 export let handleOf: (fence: Fence) => FenceHandle | undefined
 /** Whether the value is a fence. */
@@ -101,6 +106,7 @@ export class Fence {
     completeFence = (fence, error, timestamp) => fence.#complete(error, timestamp)
     blockOn = (fence, milliseconds) => fence.#block(milliseconds)
     kernelDescriptorOf = (fence) => (fence.isSignalled ? undefined : fence.#ops.descriptor?.(fence))
+    infosOf = (fence) => fence.#infos()
     handleOf = (fence) => fence.#ops.handle?.(fence)
     isFence = (value): value is Fence => typeof value === 'object' && value !== null && #ops in value
   }
@@ -158,7 +164,8 @@ export class Fence {
 
   /**
    * A hint to whoever signals it: needed by this time (nanoseconds of CLOCK_MONOTONIC). The earliest one counts; a signalled
-   * fence takes none. A hint reaches the signaller only inside this environment.
+   * fence takes none. It reaches a signaller in another process as well, if its timeline has an `onDeadline` (there at most 16
+   * for each fence are heard), and the kernel's drivers (since Linux 6.4).
    */
   setDeadline(deadline: bigint): void {
     bigInteger('deadline', deadline, 0n, LAST_TIME)
@@ -255,6 +262,13 @@ export class Fence {
       }
       return stop
     })
+  }
+
+  #infos(): readonly SyncFenceInfo[] {
+    const { driverName, timelineName, timestamp, isSignalled, error } = this
+    const own = { driverName, timelineName, timestamp, status: error ?? (isSignalled ? 1 : 0) }
+    const infos = this.#ops.infos?.() ?? []
+    return infos.length === 0 ? [own] : infos
   }
 
   /** Once for each fence, as `dma_fence_enable_sw_signaling()`. */

@@ -1,5 +1,6 @@
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
+import { sendDeadline } from './deadline-message.ts'
 import { completeFence, type Fence, FenceEnd, type FenceOps, makeFence, now } from './fence.ts'
 import type { FenceHandle } from './fence-handle.ts'
 import { hangups } from './hangup-watch.ts'
@@ -100,6 +101,10 @@ export class RemoteFence implements FenceOps {
 
   poll(): void {
     this.settle()
+  }
+
+  setDeadline(_: Fence, deadline: bigint): void {
+    if (this.#end >= 0) sendDeadline(this.#end, deadline)
   }
 
   block(_: Fence, milliseconds: number): void {

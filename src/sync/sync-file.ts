@@ -2,23 +2,21 @@ import { problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { instance, options, text } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
-import { checkFence, type Fence, type FenceWaitOptions, handleOf, kernelDescriptorOf } from './fence.ts'
+import {
+  checkFence,
+  type Fence,
+  type FenceWaitOptions,
+  handleOf,
+  infosOf,
+  kernelDescriptorOf,
+} from './fence.ts'
+import type { SyncFenceInfo } from './fence-info.ts'
 import { leavesOf, mergeFences } from './merge.ts'
 
 /** How a sync file is called. */
 export interface SyncFileOptions {
   /** Shown by `info()`; at most 31 bytes. By default driver, timeline, context and number of the fence. */
   readonly name?: string
-}
-
-/** One fence of a sync file, as `SYNC_IOC_FILE_INFO` tells of it. */
-export interface SyncFenceInfo {
-  readonly driverName: string
-  readonly timelineName: string
-  /** 1 signalled, 0 pending, or the negative errno. */
-  readonly status: number
-  /** Nanoseconds of CLOCK_MONOTONIC; `0n` while pending. */
-  readonly timestamp: bigint
 }
 
 /** What `SYNC_IOC_FILE_INFO` tells. */
@@ -100,7 +98,7 @@ export class SyncFile implements Disposable {
 
   /** `SYNC_IOC_FILE_INFO` with room for all fences. */
   info(): SyncFileInfo {
-    const fences = Array.from(leavesOf(this.fence), fenceInfo)
+    const fences = Array.from(leavesOf(this.fence), infosOf).flat()
     const failed = fences.find(({ status }) => status < 0)
     const status = failed?.status ?? (fences.every((fence) => fence.status === 1) ? 1 : 0)
     return { name: this.name, status, fences }
@@ -162,9 +160,4 @@ function nameOf(what: string, syncFileOpts: SyncFileOptions | undefined): string
 
 function defaultName(fence: Fence): string {
   return `${fence.driverName}-${fence.timelineName}${fence.context}-${fence.seqno}`
-}
-
-function fenceInfo(fence: Fence): SyncFenceInfo {
-  const { driverName, timelineName, timestamp, isSignalled, error } = fence
-  return { driverName, timelineName, timestamp, status: error ?? (isSignalled ? 1 : 0) }
 }

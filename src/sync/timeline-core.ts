@@ -1,8 +1,11 @@
 import { systemError } from '../internal/errors.ts'
+import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
 import { newContext } from './context.ts'
+import { receiveDeadline } from './deadline-message.ts'
 import { completeFence, type Fence, type FenceOps, makeFence, now } from './fence.ts'
 import type { FenceHandle } from './fence-handle.ts'
+import { hangups } from './hangup-watch.ts'
 import { isLater, seqnoAfter } from './seqno.ts'
 import { contextWords, type OwnSlot, timelinePages } from './timeline-page.ts'
 import { writeClosed, writeError, writeReached } from './timeline-words.ts'
@@ -12,6 +15,8 @@ export interface TimelineHooks {
   readonly enableSignaling?: ((fence: Fence) => boolean) | undefined
   readonly onDeadline?: ((fence: Fence, deadline: bigint) => void) | undefined
 }
+
+const POLLIN = 1
 
 /** The ends of a fence that has left this environment: closing ours tells all who have the other. */
 interface Ends {
@@ -134,6 +139,7 @@ export class TimelineCore implements FenceOps {
       this.#slot ??= timelinePages.take(this)
       ends = pair()
       this.#ends.set(fence, ends)
+      if (this.#hooks.onDeadline !== undefined) listen(fence, ends.mine, limits.maxRemoteDeadlines)
     }
     const { page, slot } = this.#slot as OwnSlot
     return { page: page.fd, end: ends.theirs, slot, ...contextWords(this.context), seqno: fence.seqno }
@@ -154,6 +160,7 @@ export class TimelineCore implements FenceOps {
     const ends = this.#ends.get(fence)
     if (ends === undefined) return
     this.#ends.delete(fence)
+    hangups.cancel(ends.mine)
     addon().close(ends.mine)
     addon().close(ends.theirs)
   }
@@ -165,4 +172,29 @@ function pair(): Ends {
   if (result < 0) throw systemError(result, 'socketpair', 'giving a fence to another process')
   const [mine = -1, theirs = -1] = native.scratch.descriptors
   return { mine, theirs }
+}
+
+/** Whoever has the fence may say by when it is needed, so often as counts; a hint that is not heard costs time alone. */
+function listen(fence: Fence, mine: number, times: number): void {
+  if (times === 0) return
+  try {
+    hangups.once(mine, POLLIN, () => {
+      const deadline = receiveDeadline(mine)
+      listen(fence, mine, times - 1)
+      if (deadline !== undefined) tell(fence, deadline)
+    })
+  } catch {
+    // No room for one more to watch.
+  }
+}
+
+/** The owner's code must not keep others from being called. */
+function tell(fence: Fence, deadline: bigint): void {
+  try {
+    fence.setDeadline(deadline)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
 }

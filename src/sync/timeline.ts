@@ -8,7 +8,7 @@ import { TimelineCore } from './timeline-core.ts'
 export interface TimelineOptions {
   /** Called once for each fence, when somebody first waits for it; `false`: it is done already. */
   readonly enableSignaling?: (fence: Fence) => boolean
-  /** Called when somebody in this environment says by when a fence is needed, in nanoseconds of CLOCK_MONOTONIC. */
+  /** Called when somebody, here or elsewhere, says by when a fence is needed, in nanoseconds of CLOCK_MONOTONIC. */
   readonly onDeadline?: (fence: Fence, deadline: bigint) => void
 }
 

@@ -1,5 +1,6 @@
 import {
   type Access,
+  bufinfo,
   Channel,
   type DmaBuf,
   type JsonLike,
@@ -30,6 +31,14 @@ function first(): SyncFile {
   const [file] = held
   if (file === undefined) throw new Error('nothing is held')
   return file
+}
+
+const devices: Timeline[] = []
+
+function startDevice() {
+  const device = new Timeline('device')
+  devices.push(device)
+  return device.createFence()
 }
 
 type Order = { readonly [key: string]: JsonLike }
@@ -76,6 +85,10 @@ const actions: Record<string, Action> = {
   /** Sends what it holds, and goes on holding it. */
   show: () => [{}, held],
   status: () => outcome(first()),
+  deadline: (order) => {
+    first().fence.setDeadline(BigInt(String(order['at'])))
+    return [{}]
+  },
   wait: async () => {
     await first().wait()
     return outcome(first())
@@ -106,6 +119,37 @@ const actions: Record<string, Action> = {
     const buffer = heap.allocateSync(4096)
     heldBuffers.push(buffer)
     return [{}, [], [buffer]]
+  },
+  /** Sends a buffer that has a fence on it, and gets this signal in the very moment in which it has left. */
+  expose: (order) => {
+    const exposed = heap.allocateSync(4096)
+    heldBuffers.push(exposed)
+    exposed.reservation.add(timeline.createFence(), 'write')
+    void parent.send({ done: 'expose' }, [exposed])
+    process.kill(process.pid, String(order['signal']))
+    return undefined
+  },
+  /** How many have registered for the buffer. */
+  holders: () => [{ holders: bufinfo()[0]?.holders?.length ?? 0 }],
+  // ---- devices, each with a timeline of its own, that are told by number when they are done ----
+  another: () => {
+    const made = heap.allocateSync(4096)
+    heldBuffers.push(made)
+    return [{ index: heldBuffers.length - 1 }, [], [made]]
+  },
+  start: (order) => {
+    const fence = startDevice()
+    const file = SyncFile.from(fence)
+    const index = order['buffer']
+    const access = order['access'] === 'read' ? 'read' : 'write'
+    if (index !== undefined) heldBuffers[Number(index)]?.reservation.add(fence, access)
+    return [{ device: devices.length - 1 }, [file]]
+  },
+  finish: (order) => {
+    const device = devices[Number(order['device'])]
+    device?.signal(1)
+    device?.close()
+    return [{}]
   },
   import: async (order) => {
     using file = SyncFile.from(timeline.createFence())

@@ -11,7 +11,14 @@ const directory = mkdtempSync('/tmp/dmabuf-samples-')
 writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
 afterAll(() => rmSync(directory, { recursive: true }))
 
-const documents = ['README.md', 'docs/devices.md', 'docs/exporters.md', 'docs/guard.md']
+const documents = [
+  'README.md',
+  'docs/coherency.md',
+  'docs/devices.md',
+  'docs/exporters.md',
+  'docs/fences.md',
+  'docs/guard.md',
+]
 const samples = documents.flatMap(samplesOf)
 const files = new Map(samples.map((sample, index) => [sample, write(sample, index)]))
 
@@ -21,13 +28,29 @@ function write({ language, code }: Sample, index: number): string {
   return file
 }
 
-test.each(samples.map((sample) => [sample.where, sample] as const))('%s runs', async (_, sample) => {
-  const { stdout, stderr } = await run(process.execPath, ['--import', 'tsx', files.get(sample) ?? ''], {
+function runs(sample: Sample, environment: Record<string, string>) {
+  const env = { ...process.env, ...environment }
+  return run(process.execPath, ['--import', 'tsx', files.get(sample) ?? ''], {
     cwd: root,
     timeout: 50_000,
+    env,
   })
+}
+
+test.each(samples.map((sample) => [sample.where, sample] as const))('%s runs', async (_, sample) => {
+  const { stdout, stderr } = await runs(sample, {})
   expect({ stdout, stderr }).toEqual({ stdout: sample.prints, stderr: '' })
 })
+
+const guarded = samples.filter((sample) => sample.guarded !== undefined)
+test.each(guarded.map((sample) => [sample.where, sample] as const))(
+  'the guard says of %s what it says there',
+  async (_, sample) => {
+    const { stdout, stderr } = await runs(sample, { DMABUF_GUARD: '1' })
+    const report = stderr.replaceAll(files.get(sample) ?? '', 'app.ts').replaceAll(/==\d+==/g, '==PID==')
+    expect({ stdout, report }).toEqual({ stdout: sample.prints, report: sample.guarded })
+  },
+)
 
 test('the samples in TypeScript are right under the strictest rules', () => {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)

@@ -27,3 +27,8 @@ test.each(labs)(
   },
   60_000,
 )
+
+test('the guide to CPU access names every lab', () => {
+  const guide = readFileSync(`${root}docs/coherency.md`, 'utf8')
+  expect(labs.filter((lab) => !guide.includes(`\`${lab}\``))).toEqual([])
+})

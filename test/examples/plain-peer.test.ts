@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { bufinfo, listen, SystemHeap } from '../../src/index.ts'
+import { bufinfo, Fence, listen, SyncFile, SystemHeap, Timeline } from '../../src/index.ts'
 
 const root = new URL('../../', import.meta.url).pathname
 const directory = mkdtempSync('/tmp/dmabuf-plain-')
@@ -101,6 +101,39 @@ test.each(peers)(
       if (round === 0) before = descriptors()
     }
     await expect.poll(descriptors).toEqual(before)
+    await server.close()
+  },
+  60_000,
+)
+
+test.each(peers)(
+  'a peer in $language reads a frame when the last of its fences has signalled',
+  async ({ command, args }) => {
+    const server = await listen(socket)
+    const frame = await new SystemHeap().allocate(4096, { name: 'frame' })
+    const fill = (value: number) => frame.withCpuAccessSync('write', ({ bytes }) => bytes.fill(value))
+    using first = new Timeline('first')
+    using second = new Timeline('second')
+    using over = SyncFile.from(Fence.signalled())
+    using one = SyncFile.from(first.createFence())
+    using other = SyncFile.from(second.createFence())
+    using both = SyncFile.merge(one, other)
+    const peer = run(command, args)
+    const channel = await server.accept()
+    await channel.send({}, [frame], { fences: [over, one, both] })
+    // Time for one that does not wait to be caught.
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 100))
+    await pause()
+    fill(7)
+    first.signal(1)
+    await pause()
+    fill(9)
+    second.signal(1, { error: -5 })
+    const { buffers } = await channel.receive()
+    expect(buffers[0]?.withCpuAccessSync('read', ({ bytes }) => bytes[0])).toBe(255 - 9)
+    expect(await peer.ended).toMatchObject({ code: 0 })
+    for (const buffer of [frame, ...buffers]) buffer.close()
+    await channel.close()
     await server.close()
   },
   60_000,

@@ -139,3 +139,14 @@ test('a wrong type is a TypeError', () => {
   expect(addon.close(2 ** 40)).toBe(-EINVAL)
   expect(addon.dmaBufSync(memory(4096), 0)).toBe(-constants.errno.ENOTTY)
 })
+
+test('what is no dma-buf and no sync file says so', () => {
+  const fd = memory(4096)
+  expect(addon.dmaBufExportSyncFile(fd, 1)).toBe(-constants.errno.ENOTTY)
+  expect(addon.dmaBufImportSyncFile(fd, 1, fd)).toBe(-constants.errno.ENOTTY)
+  expect(addon.syncFileInfo(fd, new Uint8Array(56))).toBe(-constants.errno.ENOTTY)
+  expect(addon.syncFileInfo(-1, new Uint8Array(136))).toBe(-EBADF)
+  expect(addon.syncFileInfo(fd, new Uint8Array(55))).toBe(-EINVAL)
+  expect(() => addon.syncFileInfo(fd, new Uint32Array(56) as never)).toThrow(TypeError)
+  addon.close(fd)
+})

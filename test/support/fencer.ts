@@ -1,3 +1,4 @@
+import type { ForkOptions } from 'node:child_process'
 import { once } from 'node:events'
 import {
   type Channel,
@@ -16,26 +17,30 @@ type Answer = Received & { readonly message: Values }
 /** One who signals fences and waits for them as it is told: test/children/fencer.ts. */
 export class Fencer implements AsyncDisposable {
   readonly channel: Channel
+  readonly pid: number
   readonly gone: Promise<unknown>
   readonly #kill: () => unknown
 
-  private constructor(channel: Channel, gone: Promise<unknown>, kill: () => unknown) {
+  private constructor(channel: Channel, pid: number, gone: Promise<unknown>, kill: () => unknown) {
     this.channel = channel
+    this.pid = pid
     this.gone = gone
     this.#kill = kill
   }
 
-  static fork(): Fencer {
-    const module = new URL('../children/fencer.ts', import.meta.url)
-    const { child, channel } = forkWithChannel(module, [], { execArgv: ['--import', 'tsx'] })
+  /** From the compiled code where the loader of TypeScript would find no place for what it keeps. */
+  static fork(options: Omit<ForkOptions, 'stdio'> = {}, from?: Compiled): Fencer {
+    const module = from?.url('test/children/fencer.ts') ?? new URL('../children/fencer.ts', import.meta.url)
+    const execArgv = from === undefined ? ['--import', 'tsx'] : []
+    const { child, channel } = forkWithChannel(module, [], { execArgv, ...options })
     child.channel?.unref()
-    return new Fencer(channel, once(child, 'exit'), () => child.kill('SIGKILL'))
+    return new Fencer(channel, child.pid ?? 0, once(child, 'exit'), () => child.kill('SIGKILL'))
   }
 
   /** From the compiled code: a worker of the runner cannot load TypeScript. */
   static thread(from: Compiled): Fencer {
     const { worker, channel } = workerWithChannel(from.url('test/children/fencer.ts'))
-    return new Fencer(channel, once(worker, 'exit'), () => worker.terminate())
+    return new Fencer(channel, process.pid, once(worker, 'exit'), () => worker.terminate())
   }
 
   tell(
