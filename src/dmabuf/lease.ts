@@ -64,17 +64,14 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
+    const left = this.maps.abandon()
+    if (left > 0) {
+      const how = collected ? 'collected' : 'closed'
+      countFault(core, 'leftMapped', `${how} with ${left} of its kmaps and vmaps never unmapped`, left)
+    }
     // Never begun, so that nobody is told, and nobody has forgotten them.
     for (; this.#waitingWriters > 0; this.#waitingWriters--) this.lower(true)
     for (; this.#waitingReaders > 0; this.#waitingReaders--) this.lower(false)
-    const left = this.maps.abandon()
-    if (left > 0)
-      countFault(
-        core,
-        'leftMapped',
-        `${collected ? 'collected' : 'closed'} with ${left} of its kmaps and vmaps never unmapped`,
-        left,
-      )
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     if (this.open > 0) {
       core.coherence?.abandon(this)

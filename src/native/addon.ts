@@ -130,7 +130,7 @@ export interface Addon {
   dmaBufExportSyncFile(fd: number, flags: number): number
   /** `DMA_BUF_IOCTL_IMPORT_SYNC_FILE` with these flags. */
   dmaBufImportSyncFile(fd: number, flags: number, syncFile: number): number
-  /** `SYNC_IOC_FILE_INFO` into 56 bytes, and 80 for each fence: how many; `-EINVAL` with room for some and not for all. */
+  /** `SYNC_IOC_FILE_INFO`: a `sync_file_info` (56 bytes), a `sync_fence_info` (80) for each fence; how many there are. */
   syncFileInfo(fd: number, bytes: Uint8Array): number
   /** `SYNC_IOC_SET_DEADLINE`, in microseconds of CLOCK_MONOTONIC; `-ENOTTY` before Linux 6.4. */
   syncFileSetDeadline(fd: number, microseconds: number): number

@@ -26,7 +26,7 @@ export interface World {
   readonly steps: readonly Step[]
   /** Moments at which the adversary acted. */
   readonly acts: readonly Act[]
-  /** A scenario that `failed` was left by its error. */
+  /** The scenario is over; one that failed was left by its error, and has not forgotten what it was in. */
   end(failed: boolean): void
 }
 

@@ -52,13 +52,11 @@ export class Arm64 {
     this.#syncForCpu(direction, 0, this.memory.length, hints)
   }
 
+  /** One that is coherent takes its lines from the CPU, written back: WriteUnique and CleanInvalid of AMBA ACE. */
   dmaWrite(offset: number, length: number, value: number, coherent: boolean): void {
-    // A snoop that cleans and invalidates.
-    if (coherent) {
-      for (const number of this.#touched(offset, length)) {
-        this.#clean(number)
-        this.#lines.delete(number)
-      }
+    for (const number of coherent ? this.#touched(offset, length) : []) {
+      this.#clean(number)
+      this.#lines.delete(number)
     }
     this.memory.fill(value, offset, offset + length)
   }

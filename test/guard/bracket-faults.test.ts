@@ -28,7 +28,7 @@ function faults(buffer: DmaBuf): BracketFaults | undefined {
   return bufinfo().find(({ id }) => id === coreOf(buffer).id)?.bracketFaults
 }
 
-const clean = { unended: 0, endedTwice: 0, overlapping: 0, conflicting: 0 }
+const clean = { unended: 0, endedTwice: 0, overlapping: 0, conflicting: 0, leftMapped: 0 }
 
 test('balanced brackets, ended by hand, by using or by both, are no fault', async () => {
   using buffer = await heap.allocate(4096, { name: 'good' })
