@@ -1,6 +1,6 @@
 import { errno } from '../internal/errors.ts'
 import { clearWords, type SharedWords } from '../memory/shared-words.ts'
-import { isLater } from './seqno.ts'
+import { isLater, seqnoAfter } from './seqno.ts'
 
 /**
  * Layout of a timeline page in 32-bit words; docs/protocol.md has the same in bytes. Only the signaller writes it. Words that
@@ -13,6 +13,8 @@ const SLOT_WORDS = 32
 export const TIMELINE_SLOTS = 511
 /** Errors of one timeline that are remembered for those who look late. */
 const ERRORS = 12
+/** So many numbers back they are remembered at least; looked at when a quarter of all numbers has passed. */
+const MEMORY = 2 ** 29
 
 /** Words of the header. */
 export const TimelineHeader = {
@@ -37,6 +39,8 @@ const Slot = {
   timestampHigh: 5,
   /** How many errors there were; the last {@link ERRORS} follow, as sequence number and errno. */
   errors: 6,
+  /** The latest fence whose error has lost its place to another one; meaningful with more errors than places. */
+  forgotten: 7,
   firstError: 8,
 } as const
 
@@ -80,18 +84,39 @@ export function writeError(words: SharedWords, slot: number, seqno: number, erro
   const base = baseOf(slot)
   const count = words.get(base + Slot.errors)
   const at = base + Slot.firstError + (count % ERRORS) * 2
+  // A reader that misses the old entry finds that there is something to miss.
+  if (count >= ERRORS && words.get(at + 1) !== 0) {
+    words.store(base + Slot.forgotten, words.get(at))
+  }
+  words.store(base + Slot.errors, (count + 1) >>> 0)
   // A reader that is in the middle of the entry finds no error in it, rather than the wrong one.
   words.store(at + 1, 0)
   words.store(at, seqno)
   words.store(at + 1, -error)
-  words.store(base + Slot.errors, (count + 1) >>> 0)
 }
 
 export function writeReached(words: SharedWords, slot: number, seqno: number, timestamp: bigint): void {
   const base = baseOf(slot)
+  const quarter = words.get(base + Slot.seqno) >>> 30
+  if (quarter !== seqno >>> 30 && words.get(base + Slot.errors) !== 0) forgetOld(words, base, seqno)
   words.store(base + Slot.timestampLow, Number(timestamp & 0xffff_ffffn))
   words.store(base + Slot.timestampHigh, Number(timestamp >> 32n))
   words.store(base + Slot.seqno, seqno)
+}
+
+/** Numbers wrap around, and must not meet errors of the last time: whoever looks so late is told that they are forgotten. */
+function forgetOld(words: SharedWords, base: number, seqno: number): void {
+  const isOld = (other = 0) => (seqno - other) >>> 0 > MEMORY
+  const count = words.get(base + Slot.errors)
+  let forgets = hasForgotten(count) && isOld(words.get(base + Slot.forgotten))
+  for (let at = base + Slot.firstError; at < base + SLOT_WORDS; at += 2) {
+    if (words.get(at + 1) === 0 || !isOld(words.get(at))) continue
+    words.store(at + 1, 0)
+    forgets = true
+  }
+  if (!forgets) return
+  words.store(base + Slot.forgotten, seqnoAfter(seqno, -MEMORY))
+  words.store(base + Slot.errors, Math.max(count, ERRORS + 1))
 }
 
 /** Fences behind what was reached fail with this error, for good. */
@@ -139,7 +164,14 @@ function errorOf(words: SharedWords, base: number, seqno: number): number | unde
     const error = words.load(at + 1)
     if (error !== 0 && words.load(at) === seqno) return checkedError(error)
   }
-  return undefined
+  // Whether this one failed is not known any more, and nobody must be told that it did not.
+  if (!hasForgotten(words.load(base + Slot.errors))) return undefined
+  return isLater(seqno, words.load(base + Slot.forgotten)) ? undefined : -errno.ENODATA
+}
+
+/** Of how many errors some have lost their places. */
+function hasForgotten(errors = 0): boolean {
+  return errors > ERRORS
 }
 
 function timestampOf(words: SharedWords, base: number, reached: number): bigint | undefined {

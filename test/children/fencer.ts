@@ -64,6 +64,12 @@ const actions: Record<string, Action> = {
     timeline.signal(Number(order['seqno']), error)
     return order['quiet'] === true ? undefined : [{}]
   },
+  failAll: (order) => {
+    for (let left = Number(order['count']); left > 0; left--) {
+      timeline.signal(timeline.seqno + 1, { error: Number(order['error']) })
+    }
+    return undefined
+  },
   close: () => {
     timeline.close()
     return [{}]

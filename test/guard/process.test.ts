@@ -13,7 +13,7 @@ interface Ended {
 }
 
 function run(file: string, environment: Record<string, string>): Promise<Ended> {
-  const options = { cwd: root, timeout: 50_000, env: { ...process.env, ...environment } }
+  const options = { cwd: root, timeout: 110_000, env: { ...process.env, ...environment } }
   return new Promise((resolve) => {
     execFile(process.execPath, ['--import', 'tsx', ...file.split(' ')], options, (error, stdout, stderr) => {
       resolve({ status: Number(error?.code ?? 0), signal: error?.signal ?? undefined, stdout, stderr })

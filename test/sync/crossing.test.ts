@@ -102,6 +102,20 @@ test('when the signaller is killed, its pending fences fail with EOWNERDEAD, and
   await fencer.channel.close()
 })
 
+test('fences that all fail at once, as in a reset, have failed for those who come to look later', async () => {
+  await using fencer = Fencer.fork()
+  const { fences } = await fencer.ask('make', { count: 30 })
+  for (const { fence } of fences) fence.addCallback(() => {})
+  await fencer.tell('failAll', { count: 30, error: -5 })
+  // This thread is busy until they all have.
+  const { fence: last } = fences.at(-1) as SyncFile
+  while (!last.isSignalled);
+  const errors = fences.map(({ fence }) => fence.error)
+  expect(errors.slice(-12)).toEqual(Array(12).fill(-5))
+  expect(errors.filter((error) => error === undefined)).toEqual([])
+  for (const file of fences) file.close()
+})
+
 test('a signaller that leaves in an orderly way is no different', async () => {
   const fencer = Fencer.fork()
   using file = await fencer.make()

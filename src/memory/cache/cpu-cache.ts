@@ -77,7 +77,7 @@ export class CpuCache {
 
   /**
    * A device reads or writes bytes of the buffer. One that is coherent snoops: it reads what the CPU has stored, and what it
-   * writes is in the cache too. Any other one goes to memory, whatever the cache holds.
+   * writes the CPU sees. Any other one goes to memory, whatever the cache holds.
    */
   device(
     kind: 'read' | 'write',
@@ -88,20 +88,12 @@ export class CpuCache {
   ): void {
     this.#moment(offset, length)
     const writes = kind === 'write'
+    if (coherent && !writes) return this.#ops.access('cache', false, offset, length, use)
     const { first, last } = this.#covering(offset, length)
-    if (!coherent) {
-      this.#ops.access('memory', writes, offset, length, use)
-      if (writes) this.#ops.show(first, last)
-      return
-    }
-    if (!writes) return this.#ops.access('cache', false, offset, length, use)
-    // The snoop writes dirty lines back whole and takes all of them from the CPU, before a part of them is stored over.
-    this.#ops.evict(first, last)
-    this.#ops.access('cache', true, offset, length, (bytes) => {
-      use(bytes)
-      this.#ops.access('memory', true, offset, length, (memory) => memory.set(bytes))
-    })
-    this.#ops.evict(first, last)
+    // The snoop takes the lines from the CPUs; dirty ones are written back whole before a part of them is stored over.
+    if (coherent) this.#ops.evict(first, last)
+    this.#ops.access('memory', writes, offset, length, use)
+    if (writes) this.#ops.show(first, last)
   }
 
   /** A moment at which the program does nothing. */
@@ -115,12 +107,12 @@ export class CpuCache {
     const { first, last } = this.#covering(offset, length)
     const { lineSize, byteLength } = this.#head.layout
     const end = offset + length
-    // The bytes behind the end of the buffer are nobody's.
     const partial: LineRange[] = []
     const clean = (line: number) => {
       if (this.#ops.clean(line, line + 1) > 0) partial.push({ first: line, last: line + 1 })
     }
     if (offset % lineSize !== 0) clean(first)
+    // The bytes behind the end of the buffer are nobody's.
     if (end % lineSize !== 0 && end !== byteLength) clean(last - 1)
     if (partial.length > 0) this.#tell('clean', partial, partial.length)
     const lost = this.#ops.invalidate(first, last)
