@@ -102,6 +102,17 @@ export interface Micros {
   readonly count: number
 }
 
+/** Telling another process something, one way. */
+export interface Wakeups {
+  readonly cores: Cores
+  /** Two C programs that block on eventfds. */
+  readonly eventfd: Micros
+  /** From the signal of a fence to the end of the `await` in the other process. */
+  readonly fence: Micros
+  /** How many times as long as an eventfd: the median of turns in which both were measured. */
+  readonly times: number
+}
+
 /** Moving a buffer of `size` bytes to other storage, in this process alone. */
 export interface Moves {
   readonly size: number

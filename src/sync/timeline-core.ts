@@ -128,21 +128,24 @@ export class TimelineCore implements FenceOps {
       this.#ends.set(fence, ends)
     }
     const { page, slot } = this.#slot as OwnSlot
-    return { page: page.fd, end: ends.theirs, slot, ...contextWords(this.context), seqno: fence.seqno }
+    const { contextLow, contextHigh } = contextWords(this.context)
+    return { page: page.fd, end: ends.theirs, slot, contextLow, contextHigh, seqno: fence.seqno }
   }
 
-  /** The page says so already: others are told first, because callbacks may take their time. */
+  /** The page says so already: others are told first, because callbacks and closing the rest take their time. */
   #complete(done: readonly Fence[], errorOf: (fence: Fence) => number | undefined, timestamp: bigint): void {
-    if (this.#ends.size > 0) for (const fence of done) this.#hangUp(fence)
+    const left: number[] = []
+    if (this.#ends.size > 0) for (const fence of done) this.#hangUp(fence, left)
     for (const fence of done) completeFence(fence, errorOf(fence), timestamp)
+    for (const end of left) addon().close(end)
   }
 
-  #hangUp(fence: Fence): void {
+  #hangUp(fence: Fence, left: number[]): void {
     const ends = this.#ends.get(fence)
     if (ends === undefined) return
     this.#ends.delete(fence)
     addon().close(ends.mine)
-    addon().close(ends.theirs)
+    left.push(ends.theirs)
   }
 }
 
