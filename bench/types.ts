@@ -93,6 +93,9 @@ export interface Brackets {
   readonly write: BracketFigures
   /** A read bracket in which one byte is looked at, which needs the wrapper's view of the memory. */
   readonly readAndLook: BracketFigures
+  /** Through `await`. */
+  readonly readAwaited: BracketFigures
+  readonly writeAwaited: BracketFigures
 }
 
 /** Microseconds of one operation. */

@@ -1,20 +1,21 @@
-/** What waits: more than this is done at once, for a thread that never comes to the end of its turn. */
+/** What waits: more than this is done at once, for a thread that never comes to its microtasks. */
 const MOST = 64
 
 const tasks: (() => void)[] = []
 const settled = Promise.resolve()
 
 /**
- * Does it once those have gone on who are being woken now: closing what nobody needs any more would cost them as much time as
- * waking them. A tick that is asked for by a microtask comes when all microtasks are through. The task must not throw.
+ * Does it once those have gone on who are being woken now, in the same turn of the event loop: closing what nobody needs any
+ * more would cost them as much time as waking them. The task must not throw.
  */
 export function afterwards(task: () => void): void {
-  if (tasks.push(task) === 1) settled.then(soon)
+  if (tasks.push(task) === 1) settled.then(behindWaiters)
   if (tasks.length >= MOST) doAll()
 }
 
-function soon(): void {
-  process.nextTick(doAll)
+/** A waiter goes on one microtask after it is told, which may be after this one. */
+function behindWaiters(): void {
+  settled.then(doAll)
 }
 
 function doAll(): void {
