@@ -6,21 +6,7 @@ import { subscribe } from 'node:diagnostics_channel'
 import { openSync } from 'node:fs'
 import { Channel, DmaBuf, type ExporterOps, SystemHeap } from 'dmabuf'
 import { Device, DmaEngine } from 'dmabuf/dma'
-
-const lanes = ['application', 'importer', 'dma-buf core', 'exporter'] as const
-type Lane = (typeof lanes)[number]
-const WIDTH = 26
-
-/** A line of the chart: from one lane to another an arrow with what is said. */
-function draw(from: Lane, to: Lane, said: string): void {
-  const line = lanes.map(() => '|'.padEnd(WIDTH)).join('')
-  const columns = [from, to].map((lane) => lanes.indexOf(lane) * WIDTH)
-  const [left, right] = [Math.min(...columns) + 1, Math.max(...columns)]
-  const space = right - left - 1
-  const text = ` ${said} `.padStart((space + said.length) >> 1, '-').padEnd(space, '-')
-  const arrow = columns[1] === right ? `${text}>` : `<${text}`
-  console.log((line.slice(0, left) + arrow + line.slice(right)).trimEnd())
-}
+import { draw, drawHead } from './lib/sequence-chart.ts'
 
 function onChannel(name: string, said: string): void {
   subscribe(name, () => draw('dma-buf core', 'importer', said))
@@ -33,12 +19,7 @@ const ops = Object.fromEntries(asked.map(ask)) as unknown as ExporterOps
 // Stands for the exporter's memory: a descriptor of its own.
 using memory = new SystemHeap().allocateSync(1 << 20)
 const fd = openSync(`/proc/self/fd/${memory.fd}`, 'r+')
-console.log(
-  lanes
-    .map((lane) => lane.padEnd(WIDTH))
-    .join('')
-    .trimEnd(),
-)
+drawHead()
 onChannel('dmabuf:attachment:attached', 'attachment')
 onChannel('dmabuf:attachment:mapped', 'sg table')
 

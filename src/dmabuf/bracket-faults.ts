@@ -10,11 +10,19 @@ export interface BracketFaults {
   readonly overlapping: number
   /** Write brackets begun here while the exporter, or (in the exporter) a holder, had one open. */
   readonly conflicting: number
+  /** Pages and vmaps that were not unmapped: at the end of the bracket, or when the buffer was closed. */
+  readonly leftMapped: number
 }
 
 export type BracketFault = keyof BracketFaults
 
-const none: BracketFaults = Object.freeze({ unended: 0, endedTwice: 0, overlapping: 0, conflicting: 0 })
+const none: BracketFaults = Object.freeze({
+  unended: 0,
+  endedTwice: 0,
+  overlapping: 0,
+  conflicting: 0,
+  leftMapped: 0,
+})
 const counted = new WeakMap<BufferCore, { -readonly [fault in BracketFault]: number }>()
 const warned = new WeakSet<BufferCore>()
 

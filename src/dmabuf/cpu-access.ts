@@ -9,7 +9,9 @@ import type { Access } from './access.ts'
 import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
+import { Kmap, pageAt } from './kmap.ts'
 import { fitsView } from './map-storage.ts'
+import { OpenMaps } from './open-maps.ts'
 import { Staging } from './staging.ts'
 import type { Tether } from './tether.ts'
 import { viewOf, wholeView } from './views.ts'
@@ -59,6 +61,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
   readonly #guarded: GuardedBracket | undefined
   #range: Mapping | undefined
   #bytes: Uint8Array | undefined
+  #kmaps: OpenMaps | undefined
   #ended = false
 
   /** @internal */
@@ -144,6 +147,20 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding)
   }
 
+  /**
+   * Maps one page: `page` counts from the beginning of the buffer, in pages of the system, and must touch the bracket's range
+   * (`EINVAL`). The caller calls `kunmap()` before `end()`; what is left mapped then is unmapped and counted as a fault.
+   */
+  kmap(page: number): Kmap {
+    this.#check()
+    const { offset, byteLength } = pageAt(page, this, this.#core)
+    if (this.#kmaps === undefined) {
+      this.#kmaps = new OpenMaps()
+      this.#tether.lease.maps.add(this.#kmaps)
+    }
+    return new Kmap(page, offset, byteLength, this.#core, this.#tether, this.#kmaps)
+  }
+
   /** Ends the bracket: what was stored is visible to whoever begins next. Idempotent. */
   end(): void {
     if (this.#ended) {
@@ -155,6 +172,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     const { lease } = this.#tether
     if (lease.closed) return
     const core = this.#core
+    if (this.#kmaps !== undefined) this.#unmapLeft(this.#kmaps)
     if (this.#range !== undefined) core.mappings.closeRange(this.#range)
     try {
       core.coherence?.end(this.access, this.offset, this.length, this.#hints, lease)
@@ -177,6 +195,14 @@ export class CpuAccess implements Disposable, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this[Symbol.dispose]()
+  }
+
+  #unmapLeft(kmaps: OpenMaps): void {
+    this.#tether.lease.maps.remove(kmaps)
+    const left = kmaps.abandon()
+    if (left === 0) return
+    const details = `end() of a '${this.access}' access came with ${left} of its kmaps never unmapped`
+    countFault(this.#core, 'leftMapped', details, left)
   }
 
   #copyTo(target: Uint8Array, offset: number): boolean {

@@ -1,7 +1,7 @@
 import type { Device } from '../dma/device.ts'
 import { throwIfAborted } from '../internal/abort.ts'
 import { problem } from '../internal/errors.ts'
-import { abortSignal, callable, integer, options, range } from '../internal/validate.ts'
+import { abortSignal, callable } from '../internal/validate.ts'
 import { checkMode } from '../memory/guard/guard-policy.ts'
 import type { GuardMode } from '../memory/guard/violation.ts'
 import type { Sharing } from '../memory/seals.ts'
@@ -26,10 +26,9 @@ import {
 } from './fences.ts'
 import { type ForeignOptions, importDescriptor } from './foreign.ts'
 import { fencesPassed } from './kernel-sync.ts'
-import { MappedRange } from './mapped-range.ts'
+import { MappedRange, type MmapOptions, mmapRange } from './mapped-range.ts'
 import { type Tether, tie, untie } from './tether.ts'
-
-const mapOptions = ['offset', 'length'] as const
+import { Vmap } from './vmap.ts'
 
 /** Only this module's functions can make a wrapper. */
 const making = Symbol('making')
@@ -217,19 +216,29 @@ export class DmaBuf implements Disposable, AsyncDisposable {
     }
   }
 
-  /** Maps a range of its own: for buffers larger than one ArrayBuffer, see {@link MappedRange}. */
-  map(mapOpts?: { readonly offset?: number; readonly length?: number }): MappedRange {
+  /**
+   * Maps a range of its own, any bytes of the buffer: for buffers larger than one ArrayBuffer, see {@link MappedRange}. The
+   * caller closes it. Errors: `EINVAL` outside the buffer, `EOVERFLOW` when offset and length have no sum; what the exporter's
+   * `mmap` throws; `EAGAIN` before a placed buffer has storage, `EFBIG` for more than an ArrayBuffer can show.
+   */
+  mmap(mmapOpts?: MmapOptions): MappedRange {
     const core = this.#open()
-    const opts = options('map', mapOpts, mapOptions)
-    const { offset, length } = range('map', core.storage.byteLength, opts.offset, opts.length)
-    integer('map length', length, 1)
-    const tether = this.#tether as Tether
+    const { offset, length } = mmapRange(core.storage.byteLength, mmapOpts)
     if (core.isRevoked) throw problem('revoked', { name: core.name })
     checkStorage(core)
-    const mapping = core.mappings.addRange(offset, length)
-    // The range has it too, for longer than this wrapper perhaps.
-    tether.reusable = false
-    return new MappedRange(offset, length, mapping, core, tether)
+    core.ops?.mmap?.(offset, length)
+    return new MappedRange(offset, length, core, this.#tether as Tether)
+  }
+
+  /**
+   * Maps the whole buffer at one address for many brackets, see {@link Vmap}. The caller gives it back with `vunmap()`. Errors:
+   * `EINVAL` when the exporter has no linear mapping to give, what its `vmap` throws; `EAGAIN` before a placed buffer has
+   * storage; `EFBIG` for more than an ArrayBuffer can show (`CpuAccess.kmap` and {@link mmap} go on).
+   */
+  vmap(): Vmap {
+    const core = this.#open()
+    const tether = this.#tether as Tether
+    return new Vmap(core, tether, tether.lease.maps)
   }
 
   /**

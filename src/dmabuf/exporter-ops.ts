@@ -35,6 +35,20 @@ export interface ExporterOps {
   beginCpuAccess?(access: Access, offset: number, length: number): void
   endCpuAccess?(access: Access, offset: number, length: number): void
   /**
+   * A page is mapped inside a bracket of the exporter's environment. As the kernel demands of its `kmap`, it does not fail:
+   * what can fail belongs into `beginCpuAccess`.
+   */
+  kmap?(page: number): void
+  kunmap?(page: number): void
+  /**
+   * The first of a buffer's users in the exporter's environment wants a linear mapping, or the last has given it back. `null`
+   * for memory that has none to give: `vmap()` is `EINVAL` then, in every process.
+   */
+  readonly vmap?: (() => void) | null
+  vunmap?(): void
+  /** The exporter's environment maps `length` bytes from `offset` for longer than a bracket. Throw to refuse that. */
+  mmap?(offset: number, length: number): void
+  /**
    * Moves the contents, in place of the copy that the library makes: a blit, a DMA engine. Both arrays have the length of
    * the buffer and are valid until it returns, or until its promise settles.
    */

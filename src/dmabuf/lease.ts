@@ -2,12 +2,16 @@ import { diagnostics } from '../internal/diagnostics.ts'
 import { countFault } from './bracket-faults.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { endKernelSync } from './kernel-sync.ts'
+import { OpenMaps } from './open-maps.ts'
+import { tellExporter } from './tell-exporter.ts'
 
 /**
  * One wrapper's share in its buffer. It outlives the wrapper: the finalization registry holds it, so that what the
  * wrapper has left open (itself, its brackets) is closed when the collector took it.
  */
 export class Lease {
+  /** Pages and vmaps. */
+  readonly maps = new OpenMaps()
   #core: BufferCore | undefined
   #readers = 0
   #writers = 0
@@ -50,6 +54,14 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
+    const left = this.maps.abandon()
+    if (left > 0)
+      countFault(
+        core,
+        'leftMapped',
+        `${collected ? 'collected' : 'closed'} with ${left} of its kmaps and vmaps never unmapped`,
+        left,
+      )
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     if (this.open > 0) {
       core.coherence?.abandon(this)
@@ -72,14 +84,7 @@ export class Lease {
   /** Which range it was is not known any more: all of it. */
   #endForgotten(core: BufferCore, writes: boolean): void {
     const access = writes ? 'read-write' : 'read'
-    try {
-      core.ops?.endCpuAccess?.(access, 0, core.storage.byteLength)
-    } catch (error) {
-      // A stranger's code, and closing must come to its end.
-      queueMicrotask(() => {
-        throw error
-      })
-    }
+    tellExporter(core.ops, (ops) => ops.endCpuAccess?.(access, 0, core.storage.byteLength))
     this.lower(writes)
     if (diagnostics.cpuEnd.hasSubscribers) {
       diagnostics.cpuEnd.publish({ id: core.id, name: core.name, access })

@@ -1,8 +1,38 @@
 import { problem } from '../internal/errors.ts'
+import { integer, options, range } from '../internal/validate.ts'
 import type { Mapping } from '../native/addon.ts'
 import type { BufferCore } from './buffer-core.ts'
 import { keep, type Tether } from './tether.ts'
 import { viewOf } from './views.ts'
+
+export interface MmapOptions {
+  /** First byte, anywhere in a page; 0. */
+  readonly offset?: number
+  /** Bytes, at least one; the rest of the buffer. */
+  readonly length?: number
+}
+
+const mmapOptions = ['offset', 'length'] as const
+
+/** The range that somebody wants to map, checked as mmap(2) checks it; but it may begin at any byte. */
+export function mmapRange(byteLength: number, mmapOpts: MmapOptions | undefined): Required<MmapOptions> {
+  const { offset = 0, length } = options('mmap', mmapOpts, mmapOptions)
+  const most = integer('mmap length', length ?? 0, 0)
+  if (!Number.isSafeInteger(integer('mmap offset', offset, 0) + most)) {
+    throw problem('mmapOverflow', { offset, length: most })
+  }
+  const checked = range('mmap', byteLength, offset, length)
+  integer('mmap length', checked.length, 1)
+  return checked
+}
+
+/** The bytes that a mapping shows, which begin at this byte of the buffer; those of the staged copy where there is one. */
+export function rangeView(core: BufferCore, mapping: Mapping, offset: number, tether: Tether): Uint8Array {
+  const staged = core.coherence?.staged
+  if (staged === undefined) return viewOf(mapping, tether, core.name)
+  keep(staged.buffer as ArrayBuffer, tether)
+  return staged.subarray(offset, offset + mapping.byteLength)
+}
 
 /**
  * A mapping of its own of part of a buffer: for buffers larger than one ArrayBuffer can show, and for looking at
@@ -18,12 +48,14 @@ export class MappedRange implements Disposable {
   #mapping: Mapping | undefined
 
   /** @internal */
-  constructor(offset: number, byteLength: number, mapping: Mapping, core: BufferCore, tether: Tether) {
+  constructor(offset: number, byteLength: number, core: BufferCore, tether: Tether) {
     this.offset = offset
     this.byteLength = byteLength
-    this.#mapping = mapping
     this.#core = core
     this.#tether = tether
+    this.#mapping = core.mappings.addRange(offset, byteLength)
+    // The range has the tether too, for longer than its wrapper perhaps.
+    tether.reusable = false
   }
 
   get closed(): boolean {
@@ -35,10 +67,7 @@ export class MappedRange implements Disposable {
     const { name } = this.#core
     const mapping = this.#open
     if (mapping === undefined) throw problem('closedRange', { name })
-    const staged = this.#core.coherence?.staged
-    if (staged === undefined) return viewOf(mapping, this.#tether, name)
-    keep(staged.buffer as ArrayBuffer, this.#tether)
-    return staged.subarray(this.offset, this.offset + this.byteLength)
+    return rangeView(this.#core, mapping, this.offset, this.#tether)
   }
 
   /** Detaches the view and gives the addresses up. Idempotent. */

@@ -54,6 +54,8 @@ export const RecordFlag = {
   fixed: 8,
   nonCoherent: 16,
   strict: 32,
+  /** The exporter has no linear mapping to give. */
+  noVmap: 64,
 } as const
 
 /** Holder segment: header, then slots, one for each buffer that this holder has of any exporter. */

@@ -20,7 +20,7 @@ export class MappedDumb implements Disposable {
     const buffer = wrap(object.core)
     this.#close = () => buffer.close()
     try {
-      this.#range = buffer.map({ length: byteLength })
+      this.#range = buffer.mmap({ length: byteLength })
     } catch (error) {
       buffer.close()
       throw error

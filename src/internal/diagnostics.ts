@@ -19,6 +19,12 @@ export const diagnostics = {
   cpuBegin: channel('dmabuf:cpu:begin'),
   /** `{ id, name, access }` */
   cpuEnd: channel('dmabuf:cpu:end'),
+  /** `{ id, name, page }`, inside a bracket */
+  kmap: channel('dmabuf:cpu:kmap'),
+  kunmap: channel('dmabuf:cpu:kunmap'),
+  /** `{ id, name }`: for the first user of a buffer here, and after the last one */
+  vmap: channel('dmabuf:cpu:vmap'),
+  vunmap: channel('dmabuf:cpu:vunmap'),
   /** `{ id, name, device, kind, offset, length }`: a `DmaEngine` read or wrote. */
   dma: channel('dmabuf:dma'),
   /** `{ id, name, what, moment, ranges, dirty }` of a non-coherent buffer: cleaned, invalidated, evicted, prefetched. */

@@ -93,9 +93,35 @@ export const problems = {
   },
   closedRange: {
     code: 'EBADF',
-    text: 'this mapped range of buffer {name} is closed',
-    cause: 'close() was called on the range or its buffer, or the buffer was frozen or revoked.',
-    remedy: 'Map the range again: map({ offset, length }).',
+    text: 'this mapping of buffer {name} is closed',
+    cause:
+      'close(), kunmap() or vunmap() was called, its bracket or buffer ended, or the buffer was frozen or revoked.',
+    remedy: 'Map it again: mmap({ offset, length }), vmap(), or kmap(page) inside a bracket.',
+  },
+  mmapOverflow: {
+    code: 'EOVERFLOW',
+    text: 'offset {offset} and length {length} of mmap have no sum',
+    cause: 'The end of the range is beyond every number that counts bytes.',
+    remedy: 'Pass a range inside the buffer: offset + length is at most its byteLength.',
+  },
+  noVmap: {
+    code: 'EINVAL',
+    text: "exporter {exporter} has no linear mapping of buffer {name} to give: its ops say 'vmap: null'",
+    cause:
+      "Not every memory can be shown at one run of addresses; as dma_buf_vmap() without the exporter's op.",
+    remedy: 'Begin CPU access and take page after page: cpu.kmap(page).',
+  },
+  pageOutside: {
+    code: 'EINVAL',
+    text: 'page {page} of buffer {name} is outside the bracket, whose pages are {pages}',
+    cause: 'kmap() maps what begin_cpu_access has prepared, and that is the range of its bracket.',
+    remedy: 'Begin the access with a range that has the page, or map one of those pages.',
+  },
+  unmappedTwice: {
+    code: 'EINVAL',
+    text: '{what}: {which} of buffer {name} was unmapped already',
+    cause: 'It was called twice, or the bracket was ended or the buffer closed before it.',
+    remedy: 'Call it once, before end() and close(); `using` does.',
   },
   endedAccess: {
     code: 'EBADF',
@@ -150,7 +176,7 @@ export const problems = {
     code: 'EFBIG',
     text: '{bytes} bytes are more than one ArrayBuffer of this Node can show ({limit})',
     cause: 'V8 limits the size of an ArrayBuffer (4 GiB on Node 20).',
-    remedy: 'Look at a part: map({ offset, length }) or beginCpuAccess(access, { offset, length }).',
+    remedy: 'Look at a part: mmap({ offset, length }) or beginCpuAccess(access, { offset, length }).',
   },
   movedAway: {
     code: 'EBUSY',

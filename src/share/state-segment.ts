@@ -82,7 +82,8 @@ export class StateSegment {
     words[base + StateRecord.idLow] = id >>> 0
     words[base + StateRecord.idHigh] = Math.floor(id / 2 ** 32)
     const readOnly = core.storage.sharing === 'read-only' ? RecordFlag.readOnly : 0
-    words[base + StateRecord.flags] = readOnly | coherencyFlag(core.coherence?.coherency)
+    const noVmap = core.ops?.vmap === null ? RecordFlag.noVmap : 0
+    words[base + StateRecord.flags] = readOnly | noVmap | coherencyFlag(core.coherence?.coherency)
     // A buffer may leave while it is being written: the end of that bracket turns the word to even.
     words[base + StateRecord.writeSequence] = core.openWriteBrackets > 0 ? 1 : 0
     if (core.generation > 0) this.setStorage(record, core.storage, core.generation)

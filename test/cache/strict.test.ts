@@ -67,7 +67,7 @@ describe('a strict buffer', () => {
     expect(buffer.zeroCopy).toBe(false)
     const views = [0, 1].map(() => buffer.withCpuAccessSync('read', ({ bytes }) => bytes))
     expect(views[0]).toBe(views[1])
-    using range = buffer.map({ offset: 4096 })
+    using range = buffer.mmap({ offset: 4096 })
     expect(range.bytes.buffer).toBe(views[0]?.buffer)
     expect(range.bytes.byteOffset).toBe(4096)
     buffer.close()

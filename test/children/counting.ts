@@ -13,7 +13,7 @@ const STOP = 0
 const DONE = 1
 
 export function boardOf(buffer: DmaBuf): Uint32Array {
-  const { bytes } = buffer.map()
+  const { bytes } = buffer.mmap()
   return new Uint32Array(bytes.buffer, bytes.byteOffset, BOARD_BYTES / 4)
 }
 
@@ -95,7 +95,7 @@ async function takeOver(placed: DmaBuf, board: Uint32Array, writer: number): Pro
 
 async function mapped(placed: DmaBuf) {
   using _ = await placed.beginCpuAccess('read')
-  return placed.map()
+  return placed.mmap()
 }
 
 /** By the promise or by the twin that does not wait; alone, or around another one. */

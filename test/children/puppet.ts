@@ -228,6 +228,20 @@ const actions: Record<string, (order: Order, buffers: DmaBuf[]) => Answer | Prom
     return [{ interrupted: cpu.interrupted }]
   },
   /** Looks, or stores, without any bracket: through the view of the first one ever. */
+  /** Maps the first buffer in every way: what vmap says, and the first byte of a page. */
+  mapped: (order) => {
+    const page = Number(order['page'])
+    const value = first().withCpuAccessSync('read', (cpu) => {
+      using one = cpu.kmap(page)
+      return one.bytes[0] ?? -1
+    })
+    try {
+      using map = first().vmap()
+      return [{ value, vmap: map.byteLength }]
+    } catch (error) {
+      return [{ value, vmap: (error as DmaBufError).code }]
+    }
+  },
   bareLook: (order) => [{ value: bare()[Number(order['at'])] ?? -1 }],
   bareStore: (order) => {
     bare()[Number(order['at'])] = Number(order['value'])

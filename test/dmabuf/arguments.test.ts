@@ -80,8 +80,9 @@ const calls: Record<string, Call> = {
   'withCpuAccess(x, y)': ({ buffer }, [x, y]) => buffer.withCpuAccess(x as never, y as never),
   'withCpuAccess(read, f, x)': ({ buffer }, [x]) => buffer.withCpuAccess('read', () => {}, x as never),
   'withCpuAccessSync(x, y)': ({ buffer }, [x, y]) => buffer.withCpuAccessSync(x as never, y as never),
-  'map(x)': ({ buffer }, [x]) => buffer.map(x as never),
-  'map(range)': ({ buffer }, [offset, length]) => buffer.map({ offset, length } as never),
+  'kmap(x)': ({ cpu }, [x]) => cpu.kmap(x as never),
+  'mmap(x)': ({ buffer }, [x]) => buffer.mmap(x as never),
+  'mmap(range)': ({ buffer }, [offset, length]) => buffer.mmap({ offset, length } as never),
   'same(x)': ({ buffer }, [x]) => buffer.same(x as never),
   'copy(x)': ({ cpu }, [x]) => cpu.copy(x as never),
   'copy({ into })': ({ cpu }, [into, offset, length]) => cpu.copy({ into, offset, length } as never),
@@ -140,7 +141,7 @@ test('a misspelled option is refused by every function that has options', async 
     () => heap.allocateSync(1, bad),
     () => buffer.beginCpuAccessSync('read', bad),
     () => buffer.withCpuAccessSync('read', () => {}, bad),
-    () => buffer.map(bad),
+    () => buffer.mmap(bad),
     () => cpu.copy(bad),
     () => cpu.text('utf8', bad),
     () => DmaBuf.fromFd(buffer.fd, bad),
@@ -160,8 +161,8 @@ test('a range of no bytes can be bracketed and copied, not mapped', async () => 
   using buffer = await heap.allocate(4096)
   using cpu = buffer.beginCpuAccessSync('read', { offset: 4096 })
   expect([cpu.length, cpu.bytes.length, cpu.copy().bytes.length, cpu.text()]).toEqual([0, 0, 0, ''])
-  expect(() => buffer.map({ length: 0 })).toThrow('expected an integer')
-  expect(codeNow(() => buffer.map({ offset: 4096 }))).toBe('EINVAL')
+  expect(() => buffer.mmap({ length: 0 })).toThrow('expected an integer')
+  expect(codeNow(() => buffer.mmap({ offset: 4096 }))).toBe('EINVAL')
 })
 
 test('the signal of an access is checked also where nothing waits', async () => {

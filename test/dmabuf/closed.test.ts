@@ -1,6 +1,15 @@
 import { expect, test } from 'vitest'
 import { Device } from '../../src/dma.ts'
-import { bufinfo, CpuAccess, DmaBuf, MappedRange, type SyncFile, SystemHeap } from '../../src/index.ts'
+import {
+  bufinfo,
+  CpuAccess,
+  DmaBuf,
+  Kmap,
+  MappedRange,
+  type SyncFile,
+  SystemHeap,
+  Vmap,
+} from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { codeOf } from '../support/fails.ts'
 
@@ -26,7 +35,8 @@ const refused: Record<string, (buffer: DmaBuf) => unknown> = {
   beginCpuAccessSync: (buffer) => buffer.beginCpuAccessSync('read'),
   withCpuAccess: (buffer) => buffer.withCpuAccess('read', () => expect.unreachable()),
   withCpuAccessSync: (buffer) => buffer.withCpuAccessSync('read', () => expect.unreachable()),
-  map: (buffer) => buffer.map(),
+  mmap: (buffer) => buffer.mmap(),
+  vmap: (buffer) => buffer.vmap(),
   guard: (buffer) => buffer.guard(),
   attach: (buffer) => buffer.attach(new Device('display')),
   fix: (buffer) => buffer.fix(),
@@ -84,7 +94,7 @@ test('closing and disposing again does nothing', async () => {
 test('an access and a range end with their buffer', async () => {
   const buffer = await heap.allocate(4096)
   const cpu = buffer.beginCpuAccessSync('read')
-  const range = buffer.map()
+  const range = buffer.mmap()
   buffer.close()
   expect([cpu.ended, range.closed]).toEqual([true, true])
   for (const use of [() => cpu.bytes, () => cpu.copy(), () => cpu.text(), () => range.bytes]) {
@@ -109,9 +119,11 @@ test('an ended access gives nothing more', async () => {
 test('methods on a wrong receiver throw, and touch nothing', async () => {
   using buffer = await heap.allocate(4096)
   using cpu = buffer.beginCpuAccessSync('read')
-  using range = buffer.map()
+  using range = buffer.mmap()
+  using map = buffer.vmap()
+  using page = cpu.kmap(0)
   await using pool = await heap.pool({ byteLength: 1, buffers: 1 })
-  const objects = [buffer, cpu, range, pool]
+  const objects = [buffer, cpu, range, map, page, pool]
   for (const object of objects) {
     const prototype = Object.getPrototypeOf(object) as object
     const strangers = [
@@ -138,8 +150,9 @@ test('methods on a wrong receiver throw, and touch nothing', async () => {
 
 test('the classes cannot be made by hand', () => {
   expect(() => Reflect.construct(DmaBuf, [])).toThrow('was not made by this library')
-  // These two fail sooner or later: there is nothing behind them.
-  for (const Class of [CpuAccess, MappedRange]) {
+  expect(() => Reflect.construct(Vmap, [])).toThrow()
+  // These fail sooner or later: there is nothing behind them.
+  for (const Class of [CpuAccess, Kmap, MappedRange]) {
     expect(() => (Reflect.construct(Class, []) as { bytes: unknown }).bytes).toThrow()
   }
 })

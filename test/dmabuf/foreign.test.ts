@@ -111,7 +111,7 @@ test('a part begins at any byte; storage and views know where', () =>
     expect(buffer.withCpuAccessSync('read', (cpu) => [...cpu.bytes])).toEqual([2, 3])
     using rest = DmaBuf.fromFd(fd, { offset: 5001 })
     expect([rest.byteLength, first(rest)]).toEqual([4999, 3])
-    using range = rest.map({ offset: 0, length: 1 })
+    using range = rest.mmap({ offset: 0, length: 1 })
     expect([...range.bytes]).toEqual([3])
   }))
 
@@ -148,7 +148,7 @@ test('a truncation by another process is survived, and told', () =>
       expect(error.code).toBe('ENODEV')
       expect(error.message).toContain('victim was truncated')
     }
-    using range = buffer.map({ offset: 8192 })
+    using range = buffer.mmap({ offset: 8192 })
     expect(range.bytes[0]).toBe(0)
     using shorter = DmaBuf.fromFd(fd, { trust: 'unsealed' })
     expect([shorter.byteLength, first(shorter)]).toEqual([4096, 5])

@@ -13,7 +13,7 @@ useCensus()
 test('frozen memory keeps its contents, and nobody writes it any more', async () => {
   using buffer = await heap.allocate(4096, { sharing: 'read-only' })
   const old = buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(6))
-  using range = buffer.map({ offset: 8, length: 8 })
+  using range = buffer.mmap({ offset: 8, length: 8 })
   const ranged = range.bytes
   expect(buffer.frozen).toBe(false)
   buffer.freeze()

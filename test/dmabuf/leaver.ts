@@ -11,7 +11,7 @@ const foreign = DmaBuf.fromFd(buffers[0]?.fd ?? -1)
 const pool = await heap.pool({ byteLength: 4096, buffers: 3 })
 const pooled = await pool.acquire()
 const all = [...buffers, foreign, pooled]
-const open = all.map((buffer) => ({ cpu: buffer.beginCpuAccessSync('write'), range: buffer.map() }))
+const open = all.map((buffer) => ({ cpu: buffer.beginCpuAccessSync('write'), range: buffer.mmap() }))
 for (const { cpu, range } of open) cpu.bytes.fill(range.bytes.length)
 const fd = addon().memfdCreate('spare', 0)
 if (fd < 0) throw new Error(`memfd: ${fd}`)

@@ -15,14 +15,14 @@ test('a mapped range begins at any byte and shows the same memory', async () => 
   for (const sharing of ['writable', 'read-only'] as const) {
     using buffer = await heap.allocate(20_000, { sharing })
     using cpu = buffer.beginCpuAccessSync('write')
-    using range = buffer.map({ offset: 4095, length: 4098 })
+    using range = buffer.mmap({ offset: 4095, length: 4098 })
     expect([range.offset, range.byteLength, range.bytes.length]).toEqual([4095, 4098, 4098])
     cpu.bytes[4095] = 1
     range.bytes[4097] = 2
     expect([range.bytes[0], cpu.bytes[8192]]).toEqual([1, 2])
     expect(range.bytes.buffer).toBe(range.bytes.buffer)
     expect(range.bytes.buffer).not.toBe(cpu.bytes.buffer)
-    using all = buffer.map()
+    using all = buffer.mmap()
     expect([all.offset, all.byteLength, all.bytes[4095]]).toEqual([0, 20_000, 1])
   }
 })
@@ -30,8 +30,8 @@ test('a mapped range begins at any byte and shows the same memory', async () => 
 test('a range is closed once, by itself or with its buffer, and its views with it', async () => {
   const buffer = await heap.allocate(1 << 20, { name: 'ranged' })
   const lines = () => sharedMappings().filter((line) => line.includes('ranged')).length
-  const first = buffer.map({ length: 4096 })
-  const second = buffer.map({ offset: 8192 })
+  const first = buffer.mmap({ length: 4096 })
+  const second = buffer.mmap({ offset: 8192 })
   const [one, two] = [first.bytes, second.bytes]
   expect(lines()).toBe(2)
   first.close()
@@ -52,7 +52,7 @@ test('a range is closed once, by itself or with its buffer, and its views with i
 test('a range ends with the last wrapper at the latest', async () => {
   using buffer = await heap.allocate(4096)
   const second = wrap(coreOf(buffer))
-  const range = second.map()
+  const range = second.mmap()
   second.close()
   expect(range.closed).toBe(true)
   expect(codeNow(() => range.bytes)).toBe('EBADF')
@@ -79,7 +79,7 @@ test('a buffer beyond 4 GiB is bracketed, copied and mapped in ranges', async ()
   expect(cpu.bytes.length).toBe(5000)
   expect([...cpu.copy({ offset: 4998 }).bytes]).toEqual([0, 7])
   expect(cpu.text('hex', { offset: 4999 })).toBe('07')
-  using range = buffer.map({ offset: big - 1 })
+  using range = buffer.mmap({ offset: big - 1 })
   expect([...range.bytes]).toEqual([7])
   using none = buffer.beginCpuAccessSync('read', { length: 0 })
   expect([none.bytes.length, none.copy().bytes.length]).toEqual([0, 0])
@@ -96,10 +96,10 @@ test.runIf(big > constants.MAX_LENGTH)(
     const fd = sparse(big)
     using buffer = DmaBuf.fromFd(fd)
     using cpu = buffer.beginCpuAccessSync('read')
-    for (const use of [() => cpu.bytes, () => buffer.map(), () => buffer.map({ offset: 4096 })]) {
+    for (const use of [() => cpu.bytes, () => buffer.mmap(), () => buffer.mmap({ offset: 4096 })]) {
       const error = await failure(use)
       expect(error.code).toBe('EFBIG')
-      expect(error.hint).toContain('map({ offset, length })')
+      expect(error.hint).toContain('mmap({ offset, length })')
     }
     addon().close(fd)
   },

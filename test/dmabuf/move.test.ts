@@ -47,7 +47,7 @@ test('a placed buffer has neither pages nor storage before its first use', async
   expect(infoOf()).toMatchObject({ fd: -1, generation: 0, placed: true })
   expect(memory.stats()).toEqual(before)
   expect(codeNow(() => buffer.beginCpuAccessSync('read'))).toBe('EAGAIN')
-  expect(codeNow(() => buffer.map())).toBe('EAGAIN')
+  expect(codeNow(() => buffer.mmap())).toBe('EAGAIN')
   using cpu = await buffer.beginCpuAccess('read')
   expect([cpu.bytes.length, infoOf().generation]).toEqual([SIZE, 1])
   // The CPU came first, but the device that was attached by then was asked.
@@ -72,7 +72,7 @@ test('a late device that the memory does not suit makes it move: contents and vi
   for (let at = 0; at < SIZE; at += 4096) bytes[at] = at / 4096
   bytes[SIZE - 1] = 77
   access.end()
-  using range = buffer.map({ offset: 8192, length: 4096 })
+  using range = buffer.mmap({ offset: 8192, length: 4096 })
   const window = range.bytes
   const first = await mapOnce(buffer, anywhere())
   expect(first.moved).toBe(false)

@@ -53,7 +53,7 @@ test('a use that runs on after the close disturbs no later buffer', async () => 
 
 test('a range of a closed buffer is nothing to the buffer that comes after it', async () => {
   const first = await heap.allocate(4096)
-  const range = first.map()
+  const range = first.mmap()
   first.close()
   using second = await heap.allocate(4096)
   expect([range.closed, codeNow(() => range.bytes), second.closed]).toEqual([true, 'EBADF', false])

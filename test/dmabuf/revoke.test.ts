@@ -16,7 +16,7 @@ test.each(['writable', 'read-only'] as const)(
     const used = buffer.beginCpuAccessSync('write')
     const unused = buffer.beginCpuAccessSync('read')
     const bytes = used.bytes
-    using range = second.map()
+    using range = second.mmap()
     const ranged = range.bytes
     buffer.revoke()
     expect([bytes.length, ranged.length, range.closed]).toEqual([0, 0, true])
@@ -26,7 +26,7 @@ test.each(['writable', 'read-only'] as const)(
       () => buffer.beginCpuAccessSync('read'),
       () => second.beginCpuAccess('write'),
       () => buffer.withCpuAccess('read', () => {}),
-      () => buffer.map(),
+      () => buffer.mmap(),
       () => used.bytes,
       () => unused.bytes,
       () => unused.copy(),

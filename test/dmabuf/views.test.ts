@@ -24,7 +24,7 @@ test('views have length 0 after close, and a DataView throws', async () => {
   const part = buffer.withCpuAccessSync('read', (cpu) => cpu.bytes, { offset: 4096 })
   const data = new DataView(whole.buffer)
   const floats = new Float64Array(whole.buffer)
-  using range = buffer.map({ offset: 100, length: 10 })
+  using range = buffer.mmap({ offset: 100, length: 10 })
   const ranged = range.bytes
   expect([whole.length, part.length, floats.length, ranged.length]).toEqual([8192, 4096, 1024, 10])
   buffer.close()

@@ -70,10 +70,14 @@ test('eviction: more pictures than memory are all shown as they were drawn', asy
   ])
 }, 60_000)
 
-test('chart: a real run is the chart of the documentation', async () => {
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', 'examples/chart.ts'], { cwd: root })
-  expect(readFileSync(join(root, 'docs/exporters.md'), 'utf8')).toContain(stdout)
-}, 60_000)
+test.each(['chart', 'chart-cpu'])(
+  '%s: a real run is the chart of the documentation',
+  async (name) => {
+    const { stdout } = await run(process.execPath, ['--import', 'tsx', `examples/${name}.ts`], { cwd: root })
+    expect(readFileSync(join(root, 'docs/exporters.md'), 'utf8')).toContain(stdout)
+  },
+  60_000,
+)
 
 /** Runs an example that writes a picture, and returns what is wrong with it: how many bytes are not those of the test card. */
 async function wrongPixels(name: string, frame: number): Promise<{ printed: string[]; wrong: number }> {

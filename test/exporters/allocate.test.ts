@@ -88,12 +88,12 @@ test.runIf(freemem() > 2 * big)(
     using cpu = buffer.beginCpuAccessSync('write', { offset: big - 10 })
     cpu.bytes[10] = 9
     expect(cpu.copy().bytes).toEqual(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9))
-    using tail = buffer.map({ offset: big })
+    using tail = buffer.mmap({ offset: big })
     expect(tail.bytes).toEqual(Uint8Array.of(9))
     using whole = buffer.beginCpuAccessSync('read')
     if (big > constants.MAX_LENGTH) {
       expect(await codeOf(() => whole.bytes)).toBe('EFBIG')
-      expect(await codeOf(() => buffer.map())).toBe('EFBIG')
+      expect(await codeOf(() => buffer.mmap())).toBe('EFBIG')
     } else expect(whole.bytes.length).toBe(big + 1)
   },
 )

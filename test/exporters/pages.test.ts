@@ -59,7 +59,7 @@ test.runIf(free(2048) > 1)(
   async () => {
     using buffer = await heap.allocate((2 << 20) + 1, { hugePages: '2MiB' })
     buffer.withCpuAccessSync('write', (cpu) => cpu.bytes.fill(3))
-    using range = buffer.map({ offset: 2 << 20 })
+    using range = buffer.mmap({ offset: 2 << 20 })
     expect(range.bytes).toEqual(Uint8Array.of(3))
   },
 )

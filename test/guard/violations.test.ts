@@ -171,7 +171,7 @@ test('read-only memory is guarded in its exporter', async () => {
 
 test('a mapped range is guarded by the brackets of its buffer', async () => {
   using buffer = await heap.allocate(4 * PAGE)
-  using range = buffer.map({ offset: PAGE + 16, length: 100 })
+  using range = buffer.mmap({ offset: PAGE + 16, length: 100 })
   const bytes = range.bytes
   bytes[4] = 1
   {

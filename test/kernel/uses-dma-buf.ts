@@ -19,7 +19,7 @@ const { buffers } = await theirs.receive()
 assert.ok(buffers[0]?.same(buffer))
 buffers[0]?.close()
 
-const range = buffer.map({ offset: 4096, length: 10 })
+const range = buffer.mmap({ offset: 4096, length: 10 })
 assert.deepEqual([...range.bytes], Array(10).fill(7))
 range.close()
 
