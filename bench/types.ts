@@ -116,6 +116,53 @@ export interface Wakeups {
   readonly times: number
 }
 
+/** One bracket around a buffer, guarded and not. */
+export interface GuardCosts {
+  readonly off: Micros
+  readonly on: Micros
+  /** Without the stacks of the last begin and end. */
+  readonly withoutStacks: Micros
+  /** Guarded, the whole buffer filled in it. */
+  readonly filled: Micros
+  readonly filledOff: Micros
+}
+
+/** A bracket with the guard off, in two processes. */
+export interface GuardOff {
+  readonly neverNs: number
+  /** It was on for a while. */
+  readonly offAgainNs: number
+  /** The latter to the former: the median of turns in which both were measured. */
+  readonly times: number
+}
+
+export interface Guards {
+  readonly size: number
+  readonly off: GuardOff
+  /** In pages of the machine's size. */
+  readonly small: GuardCosts
+  /** In transparent huge pages. */
+  readonly transparent: GuardCosts
+}
+
+/** Microseconds of processor time for cleaning a view of 33 MiB, one line in a hundred dirty. */
+export interface Cleaning {
+  readonly copy: number
+  readonly 'compare-together': number
+  readonly 'compare-scattered': number
+  readonly [other: string]: number
+}
+
+/** What the scripts in micro/ found; null when one failed, or was not run. */
+export interface Micro {
+  readonly bracket: Brackets | null
+  readonly wakeups: Wakeups | null
+  readonly guards: Guards | null
+  readonly cleaning: Cleaning | null
+  readonly moves: Moves | null
+  readonly devices: Devices | null
+}
+
 /** Moving a buffer of `size` bytes to other storage, in this process alone. */
 export interface Moves {
   readonly size: number
@@ -198,16 +245,13 @@ export interface Aim {
   readonly pass: boolean | null
 }
 
-export interface Results {
+export interface Results extends Micro {
   readonly facts: Facts
   readonly settings: Readonly<Record<string, string | number | boolean | null>>
   readonly cores: Readonly<Record<string, Cores>>
   readonly measurements: readonly Measurement[]
   /** Why a peer is missing or a job gave no figures. */
   readonly missing: readonly string[]
-  readonly bracket: Brackets | null
-  readonly moves: Moves | null
-  readonly devices: Devices | null
   readonly crossover: Crossover | null
   readonly aims: readonly Aim[]
 }

@@ -63,4 +63,5 @@ for (const line of execFileSync(program, { encoding: 'utf8' }).trim().split('\n'
 rmSync(folder, { recursive: true })
 file.close()
 native.close(fd)
-console.log(JSON.stringify(figures))
+if (process.send === undefined) console.log(JSON.stringify(figures))
+else process.send(figures)
