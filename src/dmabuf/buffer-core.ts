@@ -78,6 +78,8 @@ export class BufferCore {
   wrappers = 0
   /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */
   references = 0
+  /** Brackets that are entered and wait for fences; nobody has them yet. */
+  waitingBrackets = 0
 
   /** The last wrapper is gone: by default the views go. */
   onUnwrapped = unmap
@@ -272,6 +274,11 @@ export class BufferCore {
 
   get openBrackets(): number {
     return this.slot[this.slotBase + Slot.count] ?? 0
+  }
+
+  /** Those that somebody has: not the ones that wait for fences inside. */
+  get begunBrackets(): number {
+    return this.openBrackets - this.waitingBrackets
   }
 
   get openWriteBrackets(): number {

@@ -105,13 +105,16 @@ export async function fencesPassedInside(
   access: Access,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const writes = access !== 'read'
   core.retain()
+  lease.waits(writes, 1)
   try {
     await waitForFences(core, access, signal)
     if (lease.closed) throw problem('closedBuffer', { name: core.name })
   } catch (error) {
-    // Does nothing when the wrapper was closed meanwhile.
-    lease.lower(access !== 'read')
+    // These do nothing when the wrapper was closed meanwhile.
+    lease.waits(writes, -1)
+    lease.lower(writes)
     throw error
   } finally {
     core.release()

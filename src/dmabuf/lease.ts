@@ -15,6 +15,9 @@ export class Lease {
   #core: BufferCore | undefined
   #readers = 0
   #writers = 0
+  /** Of these, the ones that wait for fences: entered, but nobody has them yet. */
+  #waitingReaders = 0
+  #waitingWriters = 0
 
   get closed(): boolean {
     return this.#core === undefined
@@ -42,6 +45,15 @@ export class Lease {
     return true
   }
 
+  /** One bracket more, or one less, waits for fences inside. */
+  waits(writes: boolean, change: 1 | -1): void {
+    const core = this.#core
+    if (core === undefined) return
+    core.waitingBrackets += change
+    if (writes) this.#waitingWriters += change
+    else this.#waitingReaders += change
+  }
+
   lower(writes: boolean): void {
     const core = this.#core
     if (core === undefined) return
@@ -54,6 +66,8 @@ export class Lease {
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
+    this.#leaveWaiting(true, this.#waitingWriters)
+    this.#leaveWaiting(false, this.#waitingReaders)
     const left = this.maps.abandon()
     if (left > 0)
       countFault(
@@ -71,6 +85,14 @@ export class Lease {
     while (this.#readers > 0) this.#endForgotten(core, false)
     this.#core = undefined
     core.unwrap(collected)
+  }
+
+  /** Whoever waits is told that the buffer is closed; nobody was told of its bracket. */
+  #leaveWaiting(writes: boolean, count: number): void {
+    for (let left = count; left > 0; left--) {
+      this.waits(writes, -1)
+      this.lower(writes)
+    }
   }
 
   #countForgotten(core: BufferCore, collected: boolean): void {

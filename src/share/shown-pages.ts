@@ -1,4 +1,12 @@
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
+import { type BracketFaults, faultsFrom } from '../dmabuf/bracket-faults.ts'
+import {
+  HOLDER_MAGIC,
+  HOLDER_SEGMENT_BYTES,
+  HOLDER_VERSION,
+  SLOT_WORDS,
+  SLOTS,
+  Slot,
+} from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { mapSegment } from '../memory/segment.ts'
@@ -40,7 +48,7 @@ export class ShownPages {
     }
     this.#pages.push(page)
     const version = (page.words[1] ?? 0) & 0xffff
-    if (page.words[0] !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'
+    if (page.words[0] !== HOLDER_MAGIC || version !== HOLDER_VERSION) return 'a page without its magic word'
     return undefined
   }
 
@@ -56,6 +64,11 @@ export class ShownPages {
   /** Generation of the storage that the holder says it maps. */
   mapped(slot: number): number {
     return this.#word(slot, Slot.mapped)
+  }
+
+  /** What went wrong with its brackets, as it says. */
+  faults(slot: number): BracketFaults {
+    return faultsFrom((index) => this.#word(slot, Slot.faults + index))
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import {
   HOLDER_MAGIC,
   HOLDER_SEGMENT_BYTES,
-  PAGE_VERSION,
+  HOLDER_VERSION,
   SLOT_WORDS,
   SLOTS,
 } from '../../src/dmabuf/words.ts'
@@ -36,7 +36,7 @@ export class RawHolder extends RawPrivate {
     const mapping = addon().map(fd, 0, HOLDER_SEGMENT_BYTES, MapKind.shared)
     if (typeof mapping === 'number') throw new Error('no mapping')
     const words = new Uint32Array(mapping.view() as ArrayBuffer)
-    words.set([HOLDER_MAGIC, PAGE_VERSION | ((SLOT_WORDS * 4) << 16), SLOTS])
+    words.set([HOLDER_MAGIC, HOLDER_VERSION | ((SLOT_WORDS * 4) << 16), SLOTS])
     addon().addSeals(fd, STATE_SEALS)
     this.send({ type: PrivateType.page }, fd)
     addon().close(fd)
