@@ -346,3 +346,22 @@ test('one that waits when the guard comes, and fails, leaves nothing open', asyn
   await turn()
   expect(seen.map(facts)).toEqual([['read', 1, 'none']])
 })
+
+test('what is touched beyond the violations that can wait is out of reach again in the next turn, too', async () => {
+  guard({ report: false, stacks: false })
+  const pages = 4100
+  using buffer = heap.allocateSync(pages * PAGE)
+  const ranges = Array.from({ length: pages }, (_, page) =>
+    buffer.mmap({ offset: page * PAGE, length: PAGE }),
+  )
+  const views = ranges.map(({ bytes }) => bytes)
+  for (const view of views) view[1] = 1
+  await turn()
+  expect(seen).toHaveLength(4096)
+  for (const view of views.slice(-5)) view[2] = 1
+  await turn()
+  expect(seen.slice(4096).map(({ offset }) => offset)).toEqual(
+    [5, 4, 3, 2, 1].map((back) => (pages - back) * PAGE + 2),
+  )
+  expect(views.every((view) => view[1] === 1)).toBe(true)
+})
