@@ -92,7 +92,10 @@ export function aims(
       floor: null,
     }),
     atMost(`cleaning ${bytes(CLEANED)} with 1 % dirty lines, scattered, to a copy of as much`, 1, 'x', {
-      measured: cleaning && cleaning['compare-scattered'] / cleaning.copy,
+      measured: ratio(
+        cleaning?.signatures['clean, 1 % dirty, scattered']?.median,
+        cleaning?.signatures['copy']?.median,
+      ),
       floor: null,
     }),
     ...frameRates(look, big),

@@ -5,6 +5,7 @@ import { OURS, peers } from './peers/index.ts'
 import type {
   Aim,
   Cleaning,
+  CleaningWay,
   Crossover,
   DeviceSeries,
   Devices,
@@ -118,9 +119,17 @@ function guarding({ size, off, small, transparent }: Guards): string {
   return `A bracket of ${bytes(size)}, in us\n\n${table(['', 'small pages', 'huge'], rows)}\n\n${said}`
 }
 
-function cleaningOf(cleaning: Cleaning): string {
-  const rows = Object.entries(cleaning).map(([name, micros]) => [`  ${name}`, figure(micros)])
-  return `Cleaning ${bytes(CLEANED)}, one line in a hundred dirty\n\n${table(['', 'cpu us'], rows)}`
+function cleaningOf({ signatures, others }: Cleaning): string {
+  const part = (title: string, way: CleaningWay) =>
+    table(
+      [title, 'cpu us', 'best', 'to copy'],
+      Object.entries(way).map(([name, { best, median }]) => [
+        `  ${name}`,
+        ...[median, best, median / (way['copy']?.median ?? median)].map(figure),
+      ]),
+    )
+  const parts = [part('a signature for each line', signatures), part('not chosen', others)]
+  return [`Cleaning ${bytes(CLEANED)}`, ...parts].join('\n\n')
 }
 
 function moving({ size, copy, prepared, fresh, takeOver }: Moves): string {

@@ -145,13 +145,14 @@ export interface Guards {
   readonly transparent: GuardCosts
 }
 
-/** Microseconds of processor time for cleaning a view of 33 MiB, one line in a hundred dirty. */
+/** Microseconds of processor time for cleaning a view of 33 MiB, and for a copy of as much (`copy`). */
 export interface Cleaning {
-  readonly copy: number
-  readonly 'compare-together': number
-  readonly 'compare-scattered': number
-  readonly [other: string]: number
+  readonly signatures: CleaningWay
+  /** Ways that were not chosen. */
+  readonly others: CleaningWay
 }
+
+export type CleaningWay = Readonly<Record<string, { readonly best: number; readonly median: number }>>
 
 /** What the scripts in micro/ found; null when one failed, or was not run. */
 export interface Micro {

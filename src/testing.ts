@@ -1,3 +1,3 @@
 export type { CacheWorld } from './testing/cache-world.ts'
-export type { Step } from './testing/trace.ts'
-export { SeedFailure, type UnderSeedsOptions, underSeeds } from './testing/under-seeds.ts'
+export { SeedFailure, type Step } from './testing/seed-search.ts'
+export { type UnderSeedsOptions, underSeeds } from './testing/under-seeds.ts'

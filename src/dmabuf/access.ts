@@ -10,6 +10,7 @@ export function checkAccess(value: unknown): Access {
   return oneOf('access', value, choices)
 }
 
+/** What a bracket is about, and what it may leave out. */
 export interface AccessOptions {
   /** First byte of the range; 0. */
   readonly offset?: number

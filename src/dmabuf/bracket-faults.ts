@@ -53,6 +53,11 @@ export function bracketFaults(core: BufferCore): BracketFaults {
   return { ...(counted.get(core) ?? noFaults) }
 }
 
+/** From now on nobody is warned of this buffer: its brackets were left as they are on purpose. */
+export function neverWarn(core: BufferCore): void {
+  warned.add(core)
+}
+
 /** Counts a fault and, outside production, warns of the first one of each buffer: as vb2 prints UNBALANCED. */
 export function countFault(core: BufferCore, fault: BracketFault, details: string, count = 1): void {
   let counts = counted.get(core)

@@ -19,6 +19,7 @@ import { viewOf, wholeView } from './views.ts'
 /** How often a verified copy is tried again before `EAGAIN`. */
 const COPY_ATTEMPTS = 16
 
+/** Which bytes `CpuAccess.copy` takes, and where to. */
 export interface CopyOptions {
   /** First byte, counted from the beginning of the access; 0. */
   readonly offset?: number
@@ -30,6 +31,7 @@ export interface CopyOptions {
   readonly verified?: boolean
 }
 
+/** What `CpuAccess.copy` has taken out of live memory. */
 export interface Copy {
   /** Private memory: it changes no more, and any decoder may have it. */
   readonly bytes: Uint8Array
@@ -48,6 +50,7 @@ const copyOptions = [...textOptionNames, 'into'] as const
  * write bracket). Made by `DmaBuf.beginCpuAccess`, ended by `end()`, `using`, or the closing of its buffer.
  */
 export class CpuAccess implements Disposable, AsyncDisposable {
+  /** What it was begun for. */
   readonly access: Access
   /** First byte of the range in the buffer. */
   readonly offset: number
@@ -85,6 +88,7 @@ export class CpuAccess implements Disposable, AsyncDisposable {
     this.#guarded = guarded
   }
 
+  /** By `end()`, or with its buffer. */
   get ended(): boolean {
     return this.#ended || this.#tether.lease.closed
   }

@@ -170,11 +170,15 @@ export class DmaBuf implements Disposable, AsyncDisposable {
         core.release()
       }
     }
+    let opts = accessOpts
     for (;;) {
-      let cpu = begin(this.#open(), this.#tether as Tether, access, accessOpts, 'wait')
+      let cpu = begin(this.#open(), this.#tether as Tether, access, opts, 'wait')
+      if (cpu instanceof CpuAccess) return cpu
+      // What was asked for counts, whatever the caller does with its object while this waits.
+      if (opts !== undefined) opts = { ...opts }
       if (cpu === 'fenced') {
         await fencesPassedInside(core, (this.#tether as Tether).lease, access, signal)
-        cpu = begin(this.#open(), this.#tether as Tether, access, accessOpts, 'entered')
+        cpu = begin(this.#open(), this.#tether as Tether, access, opts, 'entered')
       }
       if (cpu instanceof CpuAccess) return cpu
       await this.#passable(core, signal)

@@ -11,6 +11,7 @@ import { LocalFences } from './fence-host.ts'
 import { exportKernelFences, fencesPassed, importKernelFences } from './kernel-sync.ts'
 import type { Lease } from './lease.ts'
 
+/** Options of what may have to wait for fences, or for the exporter that keeps them. */
 export interface FenceOptions {
   /** Ends the waiting with an `ABORT_ERR`. */
   readonly signal?: AbortSignal
@@ -60,7 +61,11 @@ export async function importFences(core: BufferCore, file: SyncFile, access: Acc
   const { fence } = instance('file', file, SyncFile)
   checkAccess(access)
   if (core.storage.kind === 'dma-buf') return importKernelFences(core.storage.fd, file, access, core.name)
-  return keeping(core, () => core.fenceHost().importFence(fence, access))
+  return keeping(core, () => {
+    const host = core.fenceHost()
+    checkRoom(core)
+    return host.importFence(fence, access)
+  })
 }
 
 export async function pollFences(
@@ -70,23 +75,30 @@ export async function pollFences(
 ): Promise<void> {
   checkAccess(access)
   const signal = signalOf('poll', fenceOpts)
-  return keeping(core, () => waitForFences(core, access, signal))
+  return keeping(core, async () => {
+    let waited = true
+    // Others may have come meanwhile: poll(2) looks again before it answers, too.
+    while (waited) waited = await waitForFences(core, access, signal)
+  })
 }
 
-/** Waits for what stands in the way of an access now. */
-export async function waitForFences(
+/** Waits for what stands in the way of an access now; false when that was nothing. */
+async function waitForFences(
   core: BufferCore,
   access: Access,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  if (core.storage.kind === 'dma-buf') return fencesPassed(core.storage.fd, access, signal)
+): Promise<boolean> {
+  if (core.storage.kind === 'dma-buf') {
+    await fencesPassed(core.storage.fd, access, signal)
+    return false
+  }
   const { fences } = core
-  if (fences === undefined) return
+  if (fences === undefined) return false
   while (fences.pending(access)) {
     try {
       const fence = await fences.exportFence(access, signal)
-      await fence.wait(signal === undefined ? {} : { signal })
-      return
+      if (fence.isSignalled) return false
+      return await fence.wait(signal === undefined ? {} : { signal })
     } catch (error) {
       throwIfAborted(signal, 'waiting for fences')
       // The fences of an exporter that is gone are gone with it; whether it is may have to be found out.
@@ -96,9 +108,13 @@ export async function waitForFences(
       await setTimeout(CUT_STEP)
     }
   }
+  return false
 }
 
-/** As {@link waitForFences}, in a bracket that is raised: it stays so, so that nothing is moved away under who waits. */
+/**
+ * As {@link waitForFences}, in a bracket that is raised: it stays so, so that nothing is moved away under who waits. Until it
+ * is begun, it counts as one that waits.
+ */
 export async function fencesPassedInside(
   core: BufferCore,
   lease: Lease,

@@ -69,13 +69,10 @@ export class Lease {
     this.#leaveWaiting(true, this.#waitingWriters)
     this.#leaveWaiting(false, this.#waitingReaders)
     const left = this.maps.abandon()
-    if (left > 0)
-      countFault(
-        core,
-        'leftMapped',
-        `${collected ? 'collected' : 'closed'} with ${left} of its kmaps and vmaps never unmapped`,
-        left,
-      )
+    if (left > 0) {
+      const how = collected ? 'collected' : 'closed'
+      countFault(core, 'leftMapped', `${how} with ${left} of its kmaps and vmaps never unmapped`, left)
+    }
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     if (this.open > 0) {
       core.coherence?.abandon(this)
@@ -87,7 +84,7 @@ export class Lease {
     core.unwrap(collected)
   }
 
-  /** Whoever waits is told that the buffer is closed; nobody was told of its bracket. */
+  /** Never begun, so that nobody is told, and nobody has forgotten them; whoever waits finds the buffer closed. */
   #leaveWaiting(writes: boolean, count: number): void {
     for (let left = count; left > 0; left--) {
       this.waits(writes, -1)

@@ -27,7 +27,7 @@ export interface AllocateOptions extends PlacementOptions {
   readonly guard?: GuardMode | 'off'
   /**
    * What CPUs and devices see of one another's stores. `'coherent'` (default): plain shared memory. `'non-coherent'`: what
-   * hardware with DMA past the caches does; takes three times the memory. `'strict'`: every process has a copy that brackets
+   * hardware with DMA past the caches does; takes twice the memory and more. `'strict'`: every process has a copy that brackets
    * fill and write back. Both for finding missing and wrong brackets: docs/coherency.md.
    */
   readonly coherency?: Coherency

@@ -8,6 +8,12 @@ export const syncProblems = {
     cause: 'Its fences were completed with ENOENT when it was closed, and it makes no more.',
     remedy: 'Keep the timeline open as long as something is to be signalled.',
   },
+  closedSyncFile: {
+    code: 'EBADF',
+    text: 'sync file {name} is closed and has no descriptor',
+    cause: 'close() gives the descriptor up. The fence lives on without it.',
+    remedy: 'Close the file when nobody polls its descriptor any more, or make another one of its fence.',
+  },
   fenceList: {
     code: 'EINVAL',
     text: 'a container of fences was given {what}',

@@ -215,10 +215,12 @@ export interface Addon {
   // ---- lines of non-coherent buffers ------------------------------------------------------------------
   /**
    * Operations on lines [first, last) of a file of the layout in src/memory/cache/layout.ts, all of it in `mapping`: as
-   * `PlainLines` does them, in terms of vectorised compares. A count (see `LineOps`) or a negative errno: `-EINVAL` for a
+   * `PlainLines` does them, while others do the same and store. A count (see `LineOps`) or a negative errno: `-EINVAL` for a
    * layout that the mapping does not hold, `-EFAULT` when the file was truncated under us.
    */
+  dirtyLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
   cleanLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
+  evictLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
   invalidateLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
   showLines(mapping: Mapping, region: number, lineSize: number, first: number, last: number): number
 

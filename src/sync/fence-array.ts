@@ -5,10 +5,11 @@ import { blockOn, checkFence, completeFence, Fence, type FenceOps, makingFence }
 import { FenceChain } from './fence-chain.ts'
 
 /**
- * Several fences as one: signals when all have, with the error of the first of them that has one. Takes no containers: merge
+ * Several fences as one: signals when all have, with the error of the first of them that failed. Takes no containers: merge
  * those with `mergeFences`. Follows drivers/dma-buf/dma-fence-array.c.
  */
 export class FenceArray extends Fence {
+  /** Its members, in the order given; frozen. */
   readonly fences: readonly Fence[]
 
   constructor(fences: readonly Fence[]) {
@@ -26,8 +27,7 @@ function arrayOps(members: readonly Fence[]): FenceOps {
   let left = members.length
   let armed = false
   const finish = (array: Fence) => {
-    const error = members.find((member) => member.error !== undefined)?.error
-    completeFence(array, error, latestTimestamp(members))
+    completeFence(array, firstError(members), latestTimestamp(members))
   }
   return {
     driverName: 'dma_fence_array',
@@ -54,6 +54,16 @@ function arrayOps(members: readonly Fence[]): FenceOps {
       for (const member of members) member.setDeadline(deadline)
     },
   }
+}
+
+/** Of the one that failed first, whatever its place. */
+function firstError(fences: readonly Fence[]): number | undefined {
+  let first: Fence | undefined
+  for (const fence of fences) {
+    if (fence.error === undefined) continue
+    if (first === undefined || fence.timestamp < first.timestamp) first = fence
+  }
+  return first?.error
 }
 
 export function latestTimestamp(fences: readonly Fence[]): bigint {

@@ -12,6 +12,7 @@ export type FenceStatus = 'pending' | 'signalled' | 'error'
 /** Called once, when the fence signals, in the turn of whoever signals it. */
 export type FenceCallback = (fence: Fence) => void
 
+/** How long to wait. */
 export interface FenceWaitOptions {
   /** Ends the waiting with an `ABORT_ERR`. */
   readonly signal?: AbortSignal
@@ -105,8 +106,9 @@ export class Fence {
   }
 
   /** @internal */
-  constructor({ context, seqno, ops }: FenceInit, key: symbol) {
+  constructor(init: FenceInit, key: symbol) {
     if (key !== makingFence) throw problem('receiver', { what: 'a fence of a Timeline' })
+    const { context, seqno, ops } = init
     this.context = context
     this.seqno = seqno
     this.#ops = ops
@@ -122,15 +124,18 @@ export class Fence {
     return this.isSignalled ? 'detached-driver' : this.#ops.driverName
   }
 
+  /** The name of its timeline, until it has signalled. */
   get timelineName(): string {
     return this.isSignalled ? 'signaled-timeline' : this.#ops.timelineName
   }
 
+  /** Pending, signalled, or failed with {@link error}. Never goes back. */
   get status(): FenceStatus {
     if (!this.isSignalled) return 'pending'
     return this.#error === undefined ? 'signalled' : 'error'
   }
 
+  /** Signalled, with or without an error. For a fence of another process this is the truth as of now, wait or no wait. */
   get isSignalled(): boolean {
     if (this.#callbacks !== undefined) this.#ops.poll?.(this)
     return this.#callbacks === undefined
@@ -185,7 +190,8 @@ export class Fence {
 
   /**
    * Resolves to `true` when the fence has signalled, even with an error (which is its `error`: as in the kernel, that does
-   * not fail the wait), and to `false` when `timeout` milliseconds passed before. Keeps the process alive meanwhile.
+   * not fail the wait), and to `false` when `timeout` milliseconds passed before. Keeps the process alive meanwhile when
+   * another process has to signal it, or there is a timeout.
    */
   wait(waitOpts?: FenceWaitOptions): Promise<boolean> {
     try {

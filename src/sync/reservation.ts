@@ -20,6 +20,7 @@ export function usageToWaitFor(access: 'read' | 'write' | 'read-write'): FenceUs
   return access === 'read' ? 'write' : 'read'
 }
 
+/** A pending fence of a buffer, and what it is about. */
 export interface ReservationEntry {
   readonly fence: Fence
   readonly usage: FenceUsage

@@ -1,10 +1,11 @@
-import { errno, systemError } from '../internal/errors.ts'
+import { problem, systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
 import { instance, options, text } from '../internal/validate.ts'
 import { addon } from '../native/load.ts'
 import { checkFence, type Fence, type FenceWaitOptions, handleOf, kernelDescriptorOf } from './fence.ts'
 import { leavesOf, mergeFences } from './merge.ts'
 
+/** How a sync file is called. */
 export interface SyncFileOptions {
   /** Shown by `info()`; at most 31 bytes. By default driver, timeline, context and number of the fence. */
   readonly name?: string
@@ -20,6 +21,7 @@ export interface SyncFenceInfo {
   readonly timestamp: bigint
 }
 
+/** What `SYNC_IOC_FILE_INFO` tells. */
 export interface SyncFileInfo {
   readonly name: string
   /** The errno (negative) of one that failed; 0 while one is pending; 1. */
@@ -44,6 +46,7 @@ const registry = new FinalizationRegistry<() => void>((close) => close())
  * receives it closes it; the fence lives on. Follows drivers/dma-buf/sync_file.c.
  */
 export class SyncFile implements Disposable {
+  /** What it stands for: an array when it was merged of several. Lives on when the file is closed. */
   readonly fence: Fence
   /** The name that it was given. */
   readonly name: string
@@ -80,11 +83,12 @@ export class SyncFile implements Disposable {
    * fence's `status` is the truth. `EBADF` closed.
    */
   get fd(): number {
-    if (this.#closed) throw systemError(-errno.EBADF, 'poll', `sync file ${this.name}`)
+    if (this.#closed) throw problem('closedSyncFile', { name: this.name })
     this.#ends ??= this.#open()
     return this.#ends.theirs
   }
 
+  /** It has no descriptor any more. */
   get closed(): boolean {
     return this.#closed
   }

@@ -34,6 +34,8 @@ export class TimelineCore implements FenceOps {
   #closed = false
   #slot: OwnSlot | undefined
   readonly #ends = new Map<Fence, Ends>()
+  /** Fences whose turn to signal comes when callbacks of those before them have run. */
+  readonly #next = new Map<Fence, (fence: Fence) => void>()
 
   constructor(name: string, hooks: TimelineHooks) {
     this.timelineName = name
@@ -114,11 +116,17 @@ export class TimelineCore implements FenceOps {
     return true
   }
 
+  /** Its number is reached already: nobody who asks is told otherwise, though its turn has not come. */
+  poll(fence: Fence): void {
+    this.#next.get(fence)?.(fence)
+  }
+
   setDeadline(fence: Fence, deadline: bigint): void {
     this.#hooks.onDeadline?.(fence, deadline)
   }
 
   handle(fence: Fence): FenceHandle | undefined {
+    if (fence.isSignalled) return undefined
     let ends = this.#ends.get(fence)
     if (ends === undefined) {
       // Others wait for it from now on, of whom nothing is heard here.
@@ -136,7 +144,12 @@ export class TimelineCore implements FenceOps {
   #complete(done: readonly Fence[], errorOf: (fence: Fence) => number | undefined, timestamp: bigint): void {
     const left: number[] = []
     if (this.#ends.size > 0) for (const fence of done) this.#hangUp(fence, left)
-    for (const fence of done) completeFence(fence, errorOf(fence), timestamp)
+    const signal = (fence: Fence) => {
+      this.#next.delete(fence)
+      completeFence(fence, errorOf(fence), timestamp)
+    }
+    if (done.length > 1) for (const fence of done) this.#next.set(fence, signal)
+    for (const fence of done) signal(fence)
     for (const end of left) addon().close(end)
   }
 

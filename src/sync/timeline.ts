@@ -4,6 +4,7 @@ import { callable, integer, options, text } from '../internal/validate.ts'
 import { checkFenceError, type Fence, FenceEnd, isFence } from './fence.ts'
 import { TimelineCore } from './timeline-core.ts'
 
+/** What the maker of a timeline wants to be told of its fences. */
 export interface TimelineOptions {
   /** Called once for each fence, when somebody first waits for it; `false`: it is done already. */
   readonly enableSignaling?: (fence: Fence) => boolean
@@ -11,6 +12,7 @@ export interface TimelineOptions {
   readonly onDeadline?: (fence: Fence, deadline: bigint) => void
 }
 
+/** How what was to be done has ended. */
 export interface SignalFenceOptions {
   /** Negative errno, -4095 to -1: what was to be done failed. */
   readonly error?: number
@@ -48,6 +50,7 @@ export class Timeline implements Disposable {
     return this.#core.context
   }
 
+  /** As others see it, too. */
   get name(): string {
     return this.#core.timelineName
   }
@@ -62,6 +65,7 @@ export class Timeline implements Disposable {
     return this.#core.pending
   }
 
+  /** It makes no fences any more, and all of them have signalled. */
   get closed(): boolean {
     return this.#core.closed
   }

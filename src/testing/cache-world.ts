@@ -1,24 +1,27 @@
 import { Device, type DeviceOptions } from '../dma/device.ts'
+import { neverWarn } from '../dmabuf/bracket-faults.ts'
 import { coreOf, type DmaBuf } from '../dmabuf/dmabuf.ts'
 import { NonCoherent } from '../dmabuf/non-coherent.ts'
 import type { AllocateOptions } from '../exporters/allocate-options.ts'
 import { SystemHeap } from '../exporters/system-heap.ts'
+import { options } from '../internal/validate.ts'
 import { SeededSchedule, ThinnedSchedule } from '../memory/cache/schedule.ts'
-import { type Step, Trace } from './trace.ts'
+import type { Act, Keeps, Step, World } from './seed-search.ts'
+import { Trace } from './trace.ts'
 
-/** Whether the adversary acts at a moment of one of the world's buffers, which are counted from 0. */
-export type Keeps = (buffer: number, moment: number) => boolean
+/** The seed is the world's, and so is that its memory is non-coherent. */
+const worldOptions = ['name', 'prefault', 'guard', 'lineSize'] as const
 
 /** Where a scenario of `underSeeds` gets its buffers and devices from: memory whose caches follow one seed. */
-export class CacheWorld {
+export class CacheWorld implements World {
   /** Undefined where the caches do nothing of their own. */
   readonly seed: number | undefined
   readonly #heap = new SystemHeap()
   readonly #keeps: Keeps
   readonly #buffers: DmaBuf[] = []
-  readonly #names: string[] = []
-  readonly #ids = new Set<number>()
-  readonly #trace = new Trace((id) => this.#ids.has(id))
+  /** Numbers of the buffers in this environment. */
+  readonly #ids: number[] = []
+  readonly #trace = new Trace((id) => this.#ids.includes(id))
 
   /** @internal */
   constructor(seed: number | undefined, keeps: Keeps) {
@@ -29,8 +32,9 @@ export class CacheWorld {
   /** A non-coherent buffer, as `SystemHeap.allocateSync`; closed with the world if it is not before. */
   allocate(
     byteLength: number,
-    allocateOpts: Omit<AllocateOptions, 'movable' | 'delayed' | 'coherency' | 'seed'> = {},
+    allocateOpts: Pick<AllocateOptions, (typeof worldOptions)[number]> = {},
   ): DmaBuf {
+    options('allocate', allocateOpts, worldOptions)
     const index = this.#buffers.length
     const name = allocateOpts.name ?? `buffer ${index}`
     // Neighbouring buffers see other caches.
@@ -44,9 +48,8 @@ export class CacheWorld {
       const keeps = (moment: number) => this.#keeps(index, moment)
       coherence.schedule = new ThinnedSchedule(new SeededSchedule(seed), keeps)
     }
-    this.#ids.add(id)
+    this.#ids.push(id)
     this.#buffers.push(buffer)
-    this.#names.push(name)
     return buffer
   }
 
@@ -62,19 +65,23 @@ export class CacheWorld {
 
   /** @internal What has happened so far. */
   get steps(): readonly Step[] {
-    return this.#trace.steps
+    return this.#trace.steps.map(({ buffer, text, moment }) => ({ buffer, text, moment }))
   }
 
   /** @internal Moments at which the adversary acted. */
-  get acts(): { readonly buffer: number; readonly moment: number }[] {
-    return this.steps.flatMap(({ buffer, moment }) =>
-      moment === undefined ? [] : [{ buffer: this.#names.indexOf(buffer), moment }],
+  get acts(): Act[] {
+    return this.#trace.steps.flatMap(({ id, moment }) =>
+      moment === undefined ? [] : [{ buffer: this.#ids.indexOf(id), moment }],
     )
   }
 
-  /** @internal */
-  end(): void {
+  /** @internal A scenario that `failed` was left by its error, and has not forgotten the brackets it was in. */
+  end(failed: boolean): void {
     this.#trace[Symbol.dispose]()
-    for (const buffer of this.#buffers) buffer.close()
+    for (const buffer of this.#buffers) {
+      if (buffer.closed) continue
+      if (failed) neverWarn(coreOf(buffer))
+      buffer.close()
+    }
   }
 }

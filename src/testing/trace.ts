@@ -1,15 +1,12 @@
 import { type Channel, subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { diagnostics } from '../internal/diagnostics.ts'
 import type { CacheEvent } from '../memory/cache/cpu-cache.ts'
+import type { Step } from './seed-search.ts'
 
-/** One thing that happened to a buffer. */
-export interface Step {
-  /** Name of the buffer. */
-  readonly buffer: string
-  /** `begin read 0+64`, `dma write camera 0+4096`, `evict lines 3-5 (1 written back)`. */
-  readonly text: string
-  /** Of the adversary: which moment of the buffer it was. */
-  readonly moment: number | undefined
+/** As the trace knows it: names may be given twice. */
+export interface TracedStep extends Step {
+  /** Of the buffer in this environment. */
+  readonly id: number
 }
 
 interface Message {
@@ -35,9 +32,9 @@ const texts: readonly [Channel, (message: Message) => string][] = [
 
 /** Writes down what happens to some buffers of this environment, in order, until it is disposed. */
 export class Trace implements Disposable {
-  readonly #steps: Step[] = []
+  readonly #steps: TracedStep[] = []
   /** What brackets and maps do to lines is told before they are: it waits for them here. */
-  #early: Step[] = []
+  #early: TracedStep[] = []
   /** A map is told before what it does. */
   #afterMap = false
   readonly #of: (id: number) => boolean
@@ -60,11 +57,11 @@ export class Trace implements Disposable {
         this.#afterMap = false
         return this.#add(event, textOf(event), undefined)
       }
-      this.#early.push({ buffer: event.name, text: textOf(event), moment: undefined })
+      this.#early.push({ id: event.id, buffer: event.name, text: textOf(event), moment: undefined })
     })
   }
 
-  get steps(): readonly Step[] {
+  get steps(): readonly TracedStep[] {
     return [...this.#steps, ...this.#early]
   }
 
@@ -82,8 +79,8 @@ export class Trace implements Disposable {
     this.#stop.push(() => unsubscribe(name, heard))
   }
 
-  #add({ name }: Message, text: string, moment: number | undefined): void {
-    this.#steps.push({ buffer: name, text, moment })
+  #add({ id, name }: Message, text: string, moment: number | undefined): void {
+    this.#steps.push({ id, buffer: name, text, moment })
   }
 }
 

@@ -83,7 +83,13 @@ test('an aim passes or fails by its limit, and is left open when a peer was not 
         times: 1.5,
       },
       guards: null,
-      cleaning: { copy: 4000, 'compare-together': 3000, 'compare-scattered': 5000 },
+      cleaning: {
+        signatures: {
+          copy: { best: 3900, median: 4000 },
+          'clean, 1 % dirty, scattered': { best: 4900, median: 5000 },
+        },
+        others: {},
+      },
       moves: {
         size: 24 << 20,
         copy: { median: 4000, p99: 5000, count: 9 },

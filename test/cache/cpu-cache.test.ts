@@ -4,7 +4,6 @@ import type { CacheEvent } from '../../src/memory/cache/cpu-cache.ts'
 import { CacheHeader } from '../../src/memory/cache/layout.ts'
 import { directionOf, maintenance } from '../../src/memory/cache/maintenance.ts'
 import type { Schedule, Turn } from '../../src/memory/cache/schedule.ts'
-import { sources } from '../support/sources.ts'
 import { LINE, PlainBuffer, plainBuffer } from './memory.ts'
 
 /** An adversary that does one thing at one moment, to all lines. */
@@ -124,6 +123,20 @@ describe('what a missing or wrong bracket causes', () => {
     })
     expect(seen).toEqual([7, 0])
   })
+
+  test('what is told of a range that begins and ends inside lines: only those are cleaned', () => {
+    const { model, bytes } = bound()
+    model.map('bidirectional', false)
+    model.begin('write', 0, 4 * LINE)
+    for (const line of [0, 1, 3]) bytes[line * LINE] = 1
+    const told: unknown[] = []
+    model.observe = ({ what, ranges, dirty }) => told.push([what, ranges, dirty])
+    model.begin('read', 8, 3 * LINE)
+    expect(told).toEqual([
+      ['clean', [0, 3].map((first) => ({ first, last: first + 1 })), 2],
+      ['invalidate', [{ first: 0, last: 4 }], 1],
+    ])
+  })
 })
 
 describe('what does nothing', () => {
@@ -147,8 +160,31 @@ describe('what does nothing', () => {
     expect(dmaRead(0, 1, true)).toEqual([5])
     dmaWrite(1, 1, 7, true)
     expect([...bytes.subarray(0, 2)]).toEqual([5, 7])
-    expect([...memory.memory.subarray(0, 2)]).toEqual([0, 7])
+    expect([...memory.memory.subarray(0, 2)]).toEqual([5, 7])
     model.unmap('bidirectional', true)
+  })
+
+  test('what a coherent device writes is in memory at once, and nothing else of its lines', () => {
+    const { model, bytes, memory, dmaWrite } = bound()
+    model.begin('read', 0, 4 * LINE)
+    bytes[0] = 5
+    bytes[2 * LINE] = 6
+    // From the middle of one dirty line to the middle of another, over a clean one that memory has changed under.
+    dmaWrite(LINE, LINE, 9)
+    dmaWrite(32, 2 * LINE, 7, true)
+    expect([bytes[0], bytes[32], bytes[LINE], bytes[2 * LINE + 31]]).toEqual([5, 7, 7, 7])
+    expect([...memory.memory.subarray(31, 33)]).toEqual([0, 7])
+    expect([memory.memory[LINE], memory.memory[2 * LINE], memory.memory[2 * LINE + 32]]).toEqual([7, 7, 0])
+    model.map('to-device', false)
+    expect([memory.memory[0], memory.memory[2 * LINE]]).toEqual([5, 7])
+  })
+
+  test('a coherent device that writes what the cache has already writes it to memory too', () => {
+    const { model, memory, dmaWrite } = bound()
+    model.begin('read', 0, LINE)
+    dmaWrite(0, LINE, 9)
+    dmaWrite(0, LINE, 0, true)
+    expect(memory.memory[0]).toBe(0)
   })
 
   test('the hints leave out what they name', () => {
@@ -293,10 +329,3 @@ function bound(seed?: number, byteLength = 4096, lineSize = LINE) {
     dmaRead: buffer.dmaRead.bind(buffer),
   }
 }
-
-test('the model needs neither the addon nor Node, so that it runs in a web page', () => {
-  const own = sources().filter(({ path }) => path.startsWith('memory/cache/'))
-  const imports = own.flatMap(({ text }) => Array.from(text.matchAll(/from '(.*)'/g), ([, from]) => from))
-  expect(own.length).toBeGreaterThan(0)
-  expect(imports.filter((from) => !/^\.\/|^\.\.\/\.\.\/internal\/random/.test(from ?? ''))).toEqual([])
-})

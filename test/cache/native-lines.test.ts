@@ -24,7 +24,11 @@ async function mapped(byteLength: number, lineSize: number, use: (file: Mapping,
 
 type Step =
   | { readonly do: 'store' | 'dma'; readonly at: number; readonly bytes: readonly number[] }
-  | { readonly do: 'clean' | 'invalidate' | 'touch' | 'show'; readonly from: number; readonly to: number }
+  | {
+      readonly do: 'clean' | 'evict' | 'invalidate' | 'touch' | 'show'
+      readonly from: number
+      readonly to: number
+    }
 
 const range = { from: fc.nat(1000), to: fc.nat(1000) }
 const steps: fc.Arbitrary<Step[]> = fc.array(
@@ -34,7 +38,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       at: fc.nat(BYTES - 9),
       bytes: fc.array(fc.nat(3), { minLength: 1, maxLength: 8 }),
     }),
-    fc.record({ do: fc.constantFrom('clean', 'invalidate', 'touch', 'show'), ...range }),
+    fc.record({ do: fc.constantFrom('clean', 'evict', 'invalidate', 'touch', 'show'), ...range }),
   ),
   { maxLength: 40 },
 )
@@ -64,6 +68,8 @@ test('native line operations do what the plain ones do', async () => {
           const counts = run(new PlainLines(plain), plain, program)
           expect(run(new NativeLines(native, file, 'test'), native, program)).toEqual(counts)
           expect(Buffer.compare(new Uint8Array(plain.cache.buffer), new Uint8Array(view))).toBe(0)
+          const dirty = (ops: LineOps) => Array.from({ length: layout.lines }, (_, line) => ops.isDirty(line))
+          expect(dirty(new NativeLines(native, file, 'test'))).toEqual(dirty(new PlainLines(plain)))
         }),
         { numRuns: 60 },
       )

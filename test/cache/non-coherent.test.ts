@@ -114,10 +114,10 @@ describe('a non-coherent buffer', () => {
     attachment.detach()
   })
 
-  test('takes three times the memory, and its line states', async () => {
+  test('takes twice the memory, and its signatures, locks and states', async () => {
     const before = memoryBudget().used
     using buffer = await heap.allocate(SIZE, { coherency: 'non-coherent' })
-    expect(memoryBudget().used - before).toBe(3 * SIZE + 4096)
+    expect(memoryBudget().used - before).toBe(2 * SIZE + 4096)
     expect(buffer.byteLength).toBe(SIZE)
   })
 

@@ -11,6 +11,7 @@ const root = new URL('../../', import.meta.url).pathname
 
 interface Ended {
   readonly status: number
+  readonly signal: string | undefined
   readonly stdout: string
   readonly stderr: string
 }
@@ -19,7 +20,7 @@ function run(file: string, environment: Record<string, string>): Promise<Ended> 
   const options = { cwd: root, timeout: 50_000, env: { ...process.env, ...environment } }
   return new Promise((resolve) => {
     execFile(process.execPath, ['--import', 'tsx', ...file.split(' ')], options, (error, stdout, stderr) => {
-      resolve({ status: Number(error?.code ?? 0), stdout, stderr })
+      resolve({ status: Number(error?.code ?? 0), signal: error?.signal ?? undefined, stdout, stderr })
     })
   })
 }
@@ -27,7 +28,7 @@ function run(file: string, environment: Record<string, string>): Promise<Ended> 
 const faults = 'test/children/guard-faults.ts'
 
 test('without a guard the same program runs as if nothing was wrong', async () => {
-  expect(await run(faults, {})).toEqual({ status: 0, stdout: ' -1\n', stderr: '' })
+  expect(await run(faults, {})).toMatchObject({ status: 0, stdout: ' -1\n', stderr: '' })
 })
 
 test('DMABUF_GUARD=1 lists the violations at exit, those that are alike together', async () => {
@@ -65,7 +66,29 @@ test('the hunt in docs/guard.md is a real one', async () => {
   expect(text).toContain(stdout)
   expect(text).toContain(stderr.replaceAll(root, '').replaceAll(/==\d+==/g, '==PID=='))
   const mended = await run('examples/guard-hunt.ts mended', { DMABUF_GUARD: '1' })
-  expect(mended).toEqual({ status: 0, stdout, stderr: '' })
+  expect(mended).toMatchObject({ status: 0, stdout, stderr: '' })
+}, 60_000)
+
+test('a program that is ended by a signal reports before it, and ends by it', async () => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    const { signal: by, stderr } = await run(`test/children/guard-signals.ts ${signal}`, {
+      DMABUF_GUARD: '1',
+    })
+    expect([by, stderr.match(/SUMMARY.*/)?.[0]]).toEqual([
+      signal,
+      'SUMMARY: dmabuf guard: 1 violation, 1 buffer',
+    ])
+  }
+}, 60_000)
+
+test('a program that listens to a signal is alone with it', async () => {
+  const own = await run('test/children/guard-signals.ts SIGTERM own', { DMABUF_GUARD: '1' })
+  expect([own.signal, own.status, own.stdout]).toEqual([undefined, 7, '1 heard 1\n'])
+  expect(own.stderr.match(/SUMMARY/g)).toHaveLength(1)
+  // As the package signal-exit does: it ends the process by the signal when nobody else listens.
+  const again = await run('test/children/guard-signals.ts SIGTERM raise', { DMABUF_GUARD: '1' })
+  expect([again.signal, again.stdout]).toEqual(['SIGTERM', '1 heard 1\n'])
+  expect(again.stderr.match(/SUMMARY/g)).toHaveLength(1)
 }, 60_000)
 
 test('DMABUF_GUARD=fatal ends the process at the next bracket, with a status of its own', async () => {

@@ -40,6 +40,13 @@ function facts({ kind, offset, bracket }: Violation): [string, number, string] {
   return [kind, offset, bracket]
 }
 
+test('a buffer without a name is told by its number', async () => {
+  using buffer = heap.allocateSync(PAGE, { guard: 'throw' })
+  kept(buffer)[0] = 1
+  const { message } = await failure(() => buffer.beginCpuAccessSync('read'))
+  expect(message).toContain(`write to buffer ${bufinfo()[0]?.id} (unnamed) outside any bracket`)
+})
+
 test('a read outside any bracket is a violation, and reads what is there', async () => {
   using buffer = await heap.allocate(2 * PAGE, { name: 'frame' })
   {

@@ -1,7 +1,10 @@
 import { beforeAll, expect, test } from 'vitest'
 import { Device } from '../../src/dma.ts'
-import { type DmaBuf, SyncFile, SystemHeap, Timeline } from '../../src/index.ts'
+import { coreOf, wrap } from '../../src/dmabuf/dmabuf.ts'
+import { bufinfo, DmaBuf, limits, SyncFile, SystemHeap, Timeline } from '../../src/index.ts'
+import { WRITABLE_SEALS } from '../../src/memory/seals.ts'
 import { useCensus } from '../support/census.ts'
+import { memfd } from '../support/descriptor.ts'
 import { codeNow, codeOf } from '../support/fails.ts'
 import { Fencer } from '../support/fencer.ts'
 import { until } from '../support/until.ts'
@@ -221,4 +224,74 @@ test('the death of the exporter stops nobody from looking at the memory', async 
   expect(codeNow(() => buffer.reservation)).toBe('EINVAL')
   buffer.close()
   await exporter.channel.close()
+})
+
+test('poll looks again: what came while it waited is waited for, too', async () => {
+  using buffer = heap.allocateSync(4096)
+  using first = new Timeline()
+  using second = new Timeline()
+  buffer.reservation.add(first.createFence(), 'write')
+  let ready = false
+  const polled = buffer.poll('read').then(() => {
+    ready = true
+  })
+  await new Promise(setImmediate)
+  buffer.reservation.add(second.createFence(), 'write')
+  first.signal(1)
+  await new Promise(setImmediate)
+  expect(ready).toBe(false)
+  second.signal(1)
+  await polled
+})
+
+test('a bracket that is closed while it waits was never begun: nobody has forgotten to end it', async () => {
+  const warnings: unknown[] = []
+  const warn = (warning: unknown) => warnings.push(warning)
+  process.on('warning', warn)
+  const told: string[] = []
+  const buffer = DmaBuf.export({
+    ...{ exporterName: 'mine', fd: memfd(4096, WRITABLE_SEALS), byteLength: 4096 },
+    ops: {
+      beginCpuAccess: () => told.push('begin'),
+      endCpuAccess: () => told.push('end'),
+      release: () => {},
+    },
+  })
+  using timeline = new Timeline()
+  const other = wrap(coreOf(buffer))
+  buffer.reservation.add(timeline.createFence(), 'write')
+  const writing = buffer.beginCpuAccess('write')
+  const reading = buffer.beginCpuAccess('read')
+  buffer.close()
+  expect(bufinfo()[0]).toMatchObject({ openBrackets: 0, openWriteBrackets: 0 })
+  expect(bufinfo()[0]?.bracketFaults.unended).toBe(0)
+  timeline.signal(1)
+  expect(await codeOf(() => writing)).toBe('EBADF')
+  expect(await codeOf(() => reading)).toBe('EBADF')
+  expect([told, warnings]).toEqual([[], []])
+  process.off('warning', warn)
+  other.close()
+})
+
+test('what was asked for counts, whatever becomes of the options while a bracket waits', async () => {
+  using buffer = heap.allocateSync(4096)
+  using timeline = new Timeline()
+  buffer.reservation.add(timeline.createFence(), 'write')
+  const options = { offset: 64, length: 64 }
+  const begin = buffer.beginCpuAccess('read', options)
+  options.length = 128
+  timeline.signal(1)
+  using cpu = await begin
+  expect([cpu.offset, cpu.length]).toEqual([64, 64])
+})
+
+test('a buffer keeps so many pending fences, its exporter own imports included', async () => {
+  using buffer = heap.allocateSync(4096)
+  const timelines = Array.from({ length: limits.maxFencesPerBuffer + 1 }, () => new Timeline())
+  const files = timelines.map((timeline) => SyncFile.from(timeline.createFence()))
+  const last = files.pop() as SyncFile
+  for (const file of files) await buffer.importSyncFile(file, 'read')
+  expect(await codeOf(() => buffer.importSyncFile(last, 'read'))).toBe('ENOBUFS')
+  for (const timeline of timelines) timeline.close()
+  await buffer.importSyncFile(last, 'read')
 })

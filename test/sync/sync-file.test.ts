@@ -95,6 +95,20 @@ test('SW-05: a merge of fences of one timeline is the latest of them', () => {
   expect(merged.fence).toBe(files[2]?.fence)
 })
 
+test('a descriptor that is asked for while its fence signals is readable, and nothing stays open', () => {
+  for (const end of ['signal', 'close'] as const) {
+    const timeline = new Timeline()
+    const [first, second] = [timeline.createFence(), timeline.createFence()]
+    const file = SyncFile.from(second)
+    first.addCallback(() => expect(readable(file)).toBe(true))
+    if (end === 'signal') timeline.signal(second)
+    else timeline.close()
+    expect([second.isSignalled, readable(file)]).toEqual([true, true])
+    file.close()
+    timeline.close()
+  }
+})
+
 test('a forgotten file closes its descriptors', () => {
   using timeline = new Timeline()
   void SyncFile.from(new FenceArray([timeline.createFence(), new Timeline().createFence()])).fd

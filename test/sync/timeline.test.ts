@@ -91,3 +91,13 @@ test('whatever is made and signalled in whatever order, a fence is pending exact
     }),
   )
 })
+
+test('fences that signal together have all signalled for the callbacks of the first of them', () => {
+  using timeline = new Timeline()
+  const [first, second, third] = [timeline.createFence(), timeline.createFence(), timeline.createFence()]
+  const seen: unknown[] = []
+  first.addCallback(() => seen.push(second.status, third.error, third.timestamp === first.timestamp))
+  third.addCallback(() => seen.push('third'))
+  timeline.signal(third, { error: -5 })
+  expect(seen).toEqual(['third', 'signalled', -5, true])
+})

@@ -88,3 +88,45 @@ test('options are checked', async () => {
   expect(await codeOf(() => underSeeds({ seed: 3, scenario: () => {} } as never))).toBe('EINVAL')
   expect(await codeOf(() => underSeeds({} as never))).toBe('EINVAL')
 })
+
+test('acts are left out of buffers with one and the same name, too', async () => {
+  const failed = await failureOf(async (world) => {
+    const camera = world.device('camera')
+    for (const skipInvalidate of [false, true]) {
+      const frame = world.allocate(1024, { name: 'frame' })
+      using attachment = await frame.attach(camera)
+      using table = await attachment.map('from-device')
+      for (let moment = 0; moment < 4; moment++) world.tick()
+      await new DmaEngine(camera).fill(table, 0, 1024, 7)
+      using cpu = frame.beginCpuAccessSync('read', { skipInvalidate })
+      if (!cpu.bytes.every((byte) => byte === 7)) throw new Error('stale')
+    }
+  })
+  expect(failed.message).toContain('by 1 act of the caches')
+})
+
+test('a scenario that is left by its error warns of no bracket, one that passes and forgets one does', async () => {
+  const warnings: string[] = []
+  const warn = ({ message }: Error) => warnings.push(message)
+  process.on('warning', warn)
+  const scenario = (fails: boolean) => (world: CacheWorld) => {
+    world.allocate(64, { name: 'left' }).beginCpuAccessSync('write')
+    if (fails) throw new Error('in the middle')
+  }
+  await failureOf(async (world) => scenario(true)(world))
+  await new Promise(setImmediate)
+  expect(warnings).toEqual([])
+  await underSeeds({ seeds: 1, scenario: scenario(false) })
+  await new Promise(setImmediate)
+  expect(warnings[0]).toContain('never ended')
+  process.off('warning', warn)
+})
+
+test('what belongs to the world is not a buffer of it to choose', async () => {
+  for (const option of [{ seed: 3 }, { coherency: 'coherent' }, { sharing: 'read-only' }]) {
+    const failed = await failureOf(async (world) => {
+      world.allocate(64, option as never)
+    })
+    expect((failed.cause as { code: string }).code).toBe('EINVAL')
+  }
+})

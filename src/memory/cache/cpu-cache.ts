@@ -18,7 +18,7 @@ export interface CacheEvent {
 /**
  * The caches of the CPUs before one buffer's memory, as one cache that is coherent in itself and that devices do not see. The
  * CPU's loads and stores cannot be watched, so two things are assumed of it: that it loads at once what it brackets, and that
- * a line holds a store when it differs from its twin (a store of an equal value is missed).
+ * a line holds a store when its signature is not what it was (a store of an equal value is missed).
  *
  * Everything is in the memory given, so that all processes that map it have the same cache. Plain TypeScript; the library
  * gives it native line operations.
@@ -86,22 +86,22 @@ export class CpuCache {
     length: number,
     use: (bytes: Uint8Array) => void,
   ): void {
-    const { cache, twin, memory } = this.#memory
+    const { cache, memory } = this.#memory
     this.#moment(offset, length)
     const end = offset + length
+    const { first, last } = this.#covering(offset, length)
     if (!coherent) {
       use(memory.subarray(offset, end))
-      if (kind === 'read') return
-      const { first, last } = this.#covering(offset, length)
-      this.#ops.show(first, last)
+      if (kind === 'write') this.#ops.show(first, last)
       return
     }
+    // The snoop writes dirty lines back whole and takes all of them from the CPU, before a part of them is stored over.
+    if (kind === 'write') this.#ops.evict(first, last)
     const bytes = cache.subarray(offset, end)
     use(bytes)
     if (kind === 'read') return
-    // Only these bytes: what else is dirty in their lines stays so.
     memory.set(bytes, offset)
-    twin.set(bytes, offset)
+    this.#ops.evict(first, last)
   }
 
   /** A moment at which the program does nothing. */
@@ -116,9 +116,13 @@ export class CpuCache {
     const { lineSize, byteLength } = this.#memory.layout
     const end = offset + length
     // The bytes behind the end of the buffer are nobody's.
-    let cleaned = offset % lineSize === 0 ? 0 : this.#ops.clean(first, first + 1)
-    if (end % lineSize !== 0 && end !== byteLength) cleaned += this.#ops.clean(last - 1, last)
-    if (cleaned > 0) this.#tell('clean', [{ first, last }], cleaned)
+    const partial: LineRange[] = []
+    const clean = (line: number) => {
+      if (this.#ops.clean(line, line + 1) > 0) partial.push({ first: line, last: line + 1 })
+    }
+    if (offset % lineSize !== 0) clean(first)
+    if (end % lineSize !== 0 && end !== byteLength) clean(last - 1)
+    if (partial.length > 0) this.#tell('clean', partial, partial.length)
     const lost = this.#ops.invalidate(first, last)
     this.#tell('invalidate', [{ first, last }], lost)
   }
@@ -132,7 +136,8 @@ export class CpuCache {
   /** Lines of which a byte lies in the range. */
   #covering(offset: number, length: number): LineRange {
     const { lineSize } = this.#memory.layout
-    return { first: Math.floor(offset / lineSize), last: Math.ceil((offset + length) / lineSize) }
+    const first = Math.floor(offset / lineSize)
+    return { first, last: length === 0 ? first : Math.ceil((offset + length) / lineSize) }
   }
 
   /** The adversary's turn, before the program's own. */
@@ -151,8 +156,7 @@ export class CpuCache {
       const isDirty = this.#ops.isDirty(line)
       if (turn.action === 'evict') {
         if (!isDirty && !this.#ops.isPresent(line)) continue
-        dirty += this.#ops.clean(line, line + 1)
-        this.#ops.invalidate(line, line + 1)
+        dirty += this.#ops.evict(line, line + 1)
       } else {
         if (isDirty || this.#ops.isPresent(line)) continue
         this.#ops.touch(line, line + 1)

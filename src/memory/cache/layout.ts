@@ -12,23 +12,31 @@ export const CacheHeader = {
   mapped: 5,
 } as const
 
-export const CACHE_MAGIC = 0x4c43_4d44
+/** `DMC2`; `DMCL` had a copy of each line in place of its signature. */
+export const CACHE_MAGIC = 0x3243_4d44
 export const HEADER_BYTES = 64
+const SIGNATURE_BYTES = 8
 
 export const DEFAULT_LINE_SIZE = 64
 export const LEAST_LINE_SIZE = 16
 export const MOST_LINE_SIZE = 4096
 
-/** Where in one file the parts of a non-coherent buffer lie: cache, twin, memory, header and line states. */
+/** Lines are locked together in blocks of so many bytes. */
+const BLOCK = MOST_LINE_SIZE
+
+/** Where in one file the parts of a non-coherent buffer lie. The cache is at 0. */
 export interface CacheLayout {
   readonly lineSize: number
   /** Bytes of the buffer. */
   readonly byteLength: number
-  /** Bytes of each of the first three parts: the buffer in whole pages. The cache is at 0. */
+  /** Bytes of cache and memory each: the buffer in whole pages. */
   readonly region: number
-  readonly twin: number
   readonly memory: number
   readonly header: number
+  /** 8 bytes for each line of a region. */
+  readonly signatures: number
+  /** 4 bytes for each 4096 of a region, for the native operations: which process is at these lines. */
+  readonly locks: number
   /** One byte for each line of a region. */
   readonly states: number
   /** How many lines a region has. */
@@ -41,17 +49,12 @@ export function cacheLayout(byteLength: number, lineSize: number, pageSize: numb
   const whole = (bytes: number) => Math.ceil(bytes / pageSize) * pageSize
   const region = whole(byteLength)
   const lines = region / lineSize
-  return {
-    lineSize,
-    byteLength,
-    region,
-    twin: region,
-    memory: 2 * region,
-    header: 3 * region,
-    states: 3 * region + HEADER_BYTES,
-    lines,
-    total: 3 * region + whole(HEADER_BYTES + lines),
-  }
+  const header = 2 * region
+  const signatures = header + HEADER_BYTES
+  const locks = signatures + SIGNATURE_BYTES * lines
+  const states = locks + 4 * Math.ceil(region / BLOCK)
+  const total = whole(states + lines)
+  return { lineSize, byteLength, region, memory: region, header, signatures, locks, states, lines, total }
 }
 
 /** Whether a line may have this many bytes: a power of two. */
@@ -64,22 +67,22 @@ export interface CacheMemory {
   readonly layout: CacheLayout
   /** What CPUs see. */
   readonly cache: Uint8Array
-  /** What each line was when it was last filled or cleaned: one that differs from it is dirty. */
-  readonly twin: Uint8Array
   /** What devices see. */
   readonly memory: Uint8Array
+  /** Of each line as it was when it was last filled or cleaned: one that has another signature now is dirty. See `sign`. */
+  readonly signatures: Uint32Array
   /** 1 for a line that is in the cache, 0 for one that is not. */
   readonly states: Uint8Array
   readonly header: Uint32Array
 }
 
 export function cacheMemory(file: ArrayBufferLike, layout: CacheLayout): CacheMemory {
-  const { region, twin, memory, header, states, lines } = layout
+  const { region, memory, header, signatures, states, lines } = layout
   return {
     layout,
     cache: new Uint8Array(file, 0, region),
-    twin: new Uint8Array(file, twin, region),
     memory: new Uint8Array(file, memory, region),
+    signatures: new Uint32Array(file, signatures, (lines * SIGNATURE_BYTES) / 4),
     states: new Uint8Array(file, states, lines),
     header: new Uint32Array(file, header, HEADER_BYTES / 4),
   }

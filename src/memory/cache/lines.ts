@@ -1,4 +1,5 @@
 import type { CacheMemory } from './layout.ts'
+import { sign } from './signature.ts'
 
 /**
  * What can be done to lines [first, last). A line that is not in the cache shows memory, because that is what the CPU would
@@ -7,6 +8,8 @@ import type { CacheMemory } from './layout.ts'
 export interface LineOps {
   /** Writes dirty lines back, and keeps them; returns how many there were. */
   clean(first: number, last: number): number
+  /** Writes dirty lines back and drops all, in one step; returns how many were written. */
+  evict(first: number, last: number): number
   /** Drops lines, what was stored in them included; returns how many dirty ones were lost. */
   invalidate(first: number, last: number): number
   /** The CPU has them in its cache from now on. */
@@ -17,24 +20,47 @@ export interface LineOps {
   isPresent(line: number): boolean
 }
 
-/** The lines of one buffer, in plain TypeScript: the reference that the native operations are held to. */
+/**
+ * The lines of one buffer, in plain TypeScript: the reference that the native operations are held to. Nobody else may do
+ * anything to lines meanwhile, as nobody can in one thread.
+ */
 export class PlainLines implements LineOps {
   readonly #memory: CacheMemory
+  readonly #cached: Uint32Array
+  /** Words of a line. */
+  readonly #words: number
+  readonly #signature = new Uint32Array(2)
 
   constructor(memory: CacheMemory) {
+    const { cache, layout } = memory
     this.#memory = memory
+    this.#cached = new Uint32Array(cache.buffer, cache.byteOffset, layout.region / 4)
+    this.#words = layout.lineSize / 4
   }
 
   clean(first: number, last: number): number {
-    const { cache, twin, memory, states } = this.#memory
+    const { states } = this.#memory
     let cleaned = 0
     for (let line = first; line < last; line++) {
       if (!this.isDirty(line)) continue
-      const bytes = this.#line(cache, line)
-      this.#line(memory, line).set(bytes)
-      this.#line(twin, line).set(bytes)
+      this.#writeBack(line)
       states[line] = 1
       cleaned++
+    }
+    return cleaned
+  }
+
+  evict(first: number, last: number): number {
+    const { states } = this.#memory
+    let cleaned = 0
+    for (let line = first; line < last; line++) {
+      if (this.isDirty(line)) {
+        this.#writeBack(line)
+        cleaned++
+      } else {
+        this.#fill(line)
+      }
+      states[line] = 0
     }
     return cleaned
   }
@@ -65,21 +91,30 @@ export class PlainLines implements LineOps {
   }
 
   isDirty(line: number): boolean {
-    const { cache, twin, layout } = this.#memory
-    const end = (line + 1) * layout.lineSize
-    for (let at = end - layout.lineSize; at < end; at++) if (cache[at] !== twin[at]) return true
-    return false
+    const { signatures } = this.#memory
+    this.#sign(line, this.#signature, 0)
+    const [low, high] = this.#signature
+    return signatures[2 * line] !== low || signatures[2 * line + 1] !== high
   }
 
   isPresent(line: number): boolean {
     return this.#memory.states[line] !== 0
   }
 
+  #writeBack(line: number): void {
+    const { cache, memory, signatures } = this.#memory
+    this.#line(memory, line).set(this.#line(cache, line))
+    this.#sign(line, signatures, 2 * line)
+  }
+
   #fill(line: number): void {
-    const { cache, twin, memory } = this.#memory
-    const bytes = this.#line(memory, line)
-    this.#line(cache, line).set(bytes)
-    this.#line(twin, line).set(bytes)
+    const { cache, memory, signatures } = this.#memory
+    this.#line(cache, line).set(this.#line(memory, line))
+    this.#sign(line, signatures, 2 * line)
+  }
+
+  #sign(line: number, into: Uint32Array, at: number): void {
+    sign(this.#cached, line * this.#words, this.#words, into, at)
   }
 
   #line(bytes: Uint8Array, line: number): Uint8Array {

@@ -1,6 +1,7 @@
 import { boolean, oneOf, options } from '../../internal/validate.ts'
 import type { GuardMode } from './violation.ts'
 
+/** How guarded mode is to be: for the buffers of this environment that say nothing of their own. */
 export interface GuardOptions {
   /** What becomes of a violation; `'off'` guards no buffer any more. Default `'report'`. */
   readonly mode?: GuardMode | 'off'

@@ -3,6 +3,7 @@ import { isMainThread, threadId } from 'node:worker_threads'
 import { errno } from '../../internal/errors.ts'
 import { type Poll, READABLE, ViolationWord } from '../../native/addon.ts'
 import { addon } from '../../native/load.ts'
+import { beforeSignals } from './before-signals.ts'
 import { guardPolicy } from './guard-policy.ts'
 import { framesOf, site } from './stacks.ts'
 import type { Violation, ViolationGroup } from './violation.ts'
@@ -95,6 +96,8 @@ function hand(base: number, approximateStack: string | undefined): void {
 
 export function record(violation: Violation, fatal: boolean): void {
   log.add(violation)
+  // A program that never goes wrong keeps the signals as they are.
+  if (log.total === 1) beforeSignals(reportAtEnd)
   if (!fatal) return
   writeReport()
   addon().exitNow(GUARD_EXIT_STATUS)
@@ -131,10 +134,12 @@ function listen(): void {
   process.on('newListener', (event) => {
     if (event === 'SIGSEGV') giveUp()
   })
-  process.on('exit', () => {
-    takeViolations('turn')
-    if (guardPolicy().report && log.total > 0) writeReport()
-  })
+  process.on('exit', reportAtEnd)
+}
+
+function reportAtEnd(): void {
+  takeViolations('turn')
+  if (guardPolicy().report && log.total > 0) writeReport()
 }
 
 function endOfTurn(): void {

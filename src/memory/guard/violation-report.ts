@@ -28,11 +28,16 @@ function groupLines({ first, count }: ViolationGroup, number: number): string[] 
   const { role, thread, lastBegin, lastEnd, approximateStack } = first
   const times = count === 1 ? '' : `, ${count} times, first`
   return [
-    `#${number} ${describeViolation(first)}${times} by the ${thread === 'main' ? 'main thread' : thread}, ${role}`,
+    `#${number} ${describeViolation(first)}${times} by ${whose(thread)}, ${role}`,
     ...placeLines('last begin', lastBegin ?? 'none'),
     ...placeLines('last end', lastEnd ?? 'none'),
     ...placeLines('noticed (approximate)', approximateStack ?? 'at the end of the turn'),
   ]
+}
+
+function whose(thread: string): string {
+  if (thread === 'main') return 'the main thread'
+  return thread === 'native thread' ? 'a native thread' : thread
 }
 
 function placeLines(title: string, frames: string): string[] {

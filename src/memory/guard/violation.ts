@@ -18,6 +18,7 @@ export interface Violation {
    * brackets of other pages only (`'elsewhere'`).
    */
   readonly bracket: 'none' | 'read' | 'elsewhere'
+  /** All brackets that were open in this environment. */
   readonly brackets: readonly OpenRange[]
   /** `'main'`, `'worker 3'` (as worker_threads counts), or `'native thread'`: one that runs no JavaScript. */
   readonly thread: string
@@ -37,7 +38,9 @@ export interface Violation {
 
 /** Violations that look alike: the same buffer name, kind and bracket between the same lines of the program. */
 export interface ViolationGroup {
+  /** The others may differ in offset, time and stacks further out. */
   readonly first: Violation
+  /** How many of them there were, the first included. */
   readonly count: number
 }
 
@@ -49,7 +52,8 @@ const where = {
 } as const
 
 /** `"write to buffer 'frame' in a read bracket, at byte 4096"` */
-export function describeViolation({ kind, name, bracket, offset }: Violation): string {
+export function describeViolation({ kind, id, name, bracket, offset }: Violation): string {
   const preposition = kind === 'write' ? 'to' : 'of'
-  return `${did[kind]} ${preposition} buffer '${name}' ${where[bracket]}, at byte ${offset}`
+  const which = name === '' ? `${id} (unnamed)` : `'${name}'`
+  return `${did[kind]} ${preposition} buffer ${which} ${where[bracket]}, at byte ${offset}`
 }
