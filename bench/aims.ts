@@ -1,9 +1,12 @@
-import { MOVED } from './lib/frames.ts'
+import { CLEANED, GUARDED, MOVED } from './lib/frames.ts'
 import { bytes } from './lib/table.ts'
 import { copyingPeers } from './peers/index.ts'
-import type { Aim, Brackets, Figures, Measurement, Moves } from './types.ts'
+import type { Aim, Figures, Measurement, Micro } from './types.ts'
 
-/** All aims are for one core: across cores the wake-up of a sleeping core hides what a hand-over costs. */
+/**
+ * All aims but that of fences are for one core: across cores the wake-up of a sleeping core hides what a hand-over costs. What
+ * waits for a fence is another core, by its nature.
+ */
 const PLACEMENT = 'same'
 
 type Look = (peer: string, size: number) => Figures | undefined
@@ -45,8 +48,7 @@ function frameRates(look: Look, size: number): Aim[] {
 /** What the library promises, against what was measured. */
 export function aims(
   measurements: readonly Measurement[],
-  bracket: Brackets | null,
-  moves: Moves | null,
+  { bracket, moves, wakeups, guards, cleaning }: Omit<Micro, 'devices'>,
 ): Aim[] {
   const look: Look = (peer, size) =>
     measurements.find((m) => m.peer === peer && m.size === size && m.placement === PLACEMENT)?.figures
@@ -71,6 +73,29 @@ export function aims(
     }),
     atMost('beginCpuAccessSync and end, the slower of read and write', 0.1, ' us', {
       measured: bracket && Math.max(bracket.read.medianNs, bracket.write.medianNs) / 1000,
+      floor: null,
+    }),
+    atMost('await beginCpuAccess and end, the slower of read and write', 0.3, ' us', {
+      measured: bracket && Math.max(bracket.readAwaited.medianNs, bracket.writeAwaited.medianNs) / 1000,
+      floor: null,
+    }),
+    atMost('from the signal of a fence to its waiter in another process, to eventfds', 2, 'x', {
+      measured: wakeups?.times ?? null,
+      floor: wakeups && 1,
+    }),
+    atMost(`guarded bracket of ${bytes(guards?.size ?? GUARDED)}`, 500, ' us', {
+      measured: guards?.small.on.median ?? null,
+      floor: null,
+    }),
+    atMost('bracket with the guard off again, to one that never had it', 1.1, 'x', {
+      measured: guards?.off.times ?? null,
+      floor: null,
+    }),
+    atMost(`cleaning ${bytes(CLEANED)} with 1 % dirty lines, scattered, to a copy of as much`, 1, 'x', {
+      measured: ratio(
+        cleaning?.signatures['clean, 1 % dirty, scattered']?.median,
+        cleaning?.signatures['copy']?.median,
+      ),
       floor: null,
     }),
     ...frameRates(look, big),

@@ -8,7 +8,7 @@ import { aims } from './aims.ts'
 import { crossover, point } from './crossover.ts'
 import { aggregate } from './lib/aggregate.ts'
 import { facts } from './lib/facts.ts'
-import { FRAME_4K, MOVED } from './lib/frames.ts'
+import { FRAME_4K, GUARDED, MOVED } from './lib/frames.ts'
 import { ensurePackages } from './lib/packages.ts'
 import { coresFor, type Placement } from './lib/pin.ts'
 import { Runner } from './lib/runner.ts'
@@ -16,17 +16,7 @@ import { type Options, parseOptions, usage } from './options.ts'
 import { compileFloor } from './peers/floor.ts'
 import { peers } from './peers/index.ts'
 import { report } from './report.ts'
-import type {
-  Brackets,
-  Cores,
-  Crossover,
-  Devices,
-  Figures,
-  Measurement,
-  Moves,
-  Part,
-  Results,
-} from './types.ts'
+import type { Cores, Crossover, Figures, Measurement, Micro, Part, Results } from './types.ts'
 
 const SERIES = [
   64,
@@ -135,6 +125,29 @@ async function micro<Found>(name: string, ...args: number[]): Promise<Found | nu
   return figures
 }
 
+const nothing: Micro = {
+  bracket: null,
+  wakeups: null,
+  guards: null,
+  cleaning: null,
+  moves: null,
+  devices: null,
+}
+
+/** All scripts in micro/, one after the other. */
+async function micros({ seconds, most }: Options): Promise<Micro> {
+  const { consumer: core } = coresFor('same')!
+  const two = coresFor('different') ?? coresFor('same')!
+  return {
+    bracket: await micro('bracket', core, seconds),
+    wakeups: await micro('fences', two.producer, two.consumer, seconds),
+    guards: await micro('guard', core, seconds, GUARDED),
+    cleaning: await micro('cache'),
+    moves: await micro('move', core, seconds, MOVED),
+    devices: await micro('devices', core, seconds, most),
+  }
+}
+
 function write(results: Results, file: string | undefined): string {
   const name = `results/${results.facts.date.replaceAll(':', '-')}.json`
   const path = file ? resolve(file) : fileURLToPath(new URL(name, import.meta.url))
@@ -152,10 +165,7 @@ async function main(options: Options): Promise<void> {
   const one = coresFor('same')!
   const measurements = await matrix(options, names, cores, runner)
   const { rounds, seconds, frames = null } = options
-  const ours = names.includes('ours')
-  const brackets = ours ? await micro<Brackets>('bracket', one.consumer, seconds) : null
-  const moves = ours ? await micro<Moves>('move', one.consumer, seconds, MOVED) : null
-  const devices = ours ? await micro<Devices>('devices', one.consumer, seconds, options.most) : null
+  const found = names.includes('ours') ? await micros(options) : nothing
   const sizes =
     options.crossover && names.includes('ours') && names.some((name) => peers[name]!.copies)
       ? await series(options, names, one, new Runner({ ...options, seconds: Math.min(options.seconds, 0.3) }))
@@ -166,11 +176,9 @@ async function main(options: Options): Promise<void> {
     cores: Object.fromEntries(cores),
     measurements,
     missing: [...missing, ...runner.missing],
-    bracket: brackets,
-    moves,
-    devices,
+    ...found,
     crossover: sizes,
-    aims: aims(measurements, brackets, moves),
+    aims: aims(measurements, found),
   }
   console.log(report(results))
   console.log(`\nFigures in ${write(results, options.json)}`)

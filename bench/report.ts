@@ -1,7 +1,20 @@
 import { bestCopying, less, more } from './crossover.ts'
+import { CLEANED } from './lib/frames.ts'
 import { bytes, figure, table } from './lib/table.ts'
 import { OURS, peers } from './peers/index.ts'
-import type { Aim, Crossover, DeviceSeries, Devices, Measurement, Moves, Results } from './types.ts'
+import type {
+  Aim,
+  Cleaning,
+  CleaningWay,
+  Crossover,
+  DeviceSeries,
+  Devices,
+  Guards,
+  Measurement,
+  Moves,
+  Results,
+  Wakeups,
+} from './types.ts'
 
 function machine({ facts }: Results): string {
   return Object.entries(facts)
@@ -73,9 +86,50 @@ function brackets(bracket: NonNullable<Results['bracket']>): string {
       ['read', bracket.read],
       ['write', bracket.write],
       ['read and look', bracket.readAndLook],
+      ['read, awaited', bracket.readAwaited],
+      ['write, awaited', bracket.writeAwaited],
     ] as const
   ).map(([name, { medianNs, p99Ns }]) => [`  ${name}`, figure(medianNs), figure(p99Ns)])
-  return `One bracket: beginCpuAccessSync and end\n\n${table(['', 'ns', 'p99 ns'], rows)}`
+  return `One bracket: beginCpuAccessSync and end; awaited: beginCpuAccess\n\n${table(['', 'ns', 'p99 ns'], rows)}`
+}
+
+function waking({ cores, eventfd, fence, times }: Wakeups): string {
+  const rows = (
+    [
+      ['eventfds of two C programs', eventfd],
+      ['fence: signal to the end of the await', fence],
+    ] as const
+  ).map(([name, { median, p99 }]) => [`  ${name}`, figure(median), figure(p99)])
+  const title = `Waking another process, one way, on cores ${cores.producer} and ${cores.consumer}`
+  const said = `  ${figure(times)} times as long, the median of turns in which both were measured`
+  return `${title}\n\n${table(['', 'us', 'p99 us'], rows)}\n\n${said}`
+}
+
+function guarding({ size, off, small, transparent }: Guards): string {
+  const rows = (
+    [
+      ['guard off', 'off'],
+      ['guard on', 'on'],
+      ['guard on, without stacks', 'withoutStacks'],
+      ['guard on without stacks, filled', 'filled'],
+      ['guard off, filled', 'filledOff'],
+    ] as const
+  ).map(([name, kind]) => [`  ${name}`, figure(small[kind].median), figure(transparent[kind].median)])
+  const said = `  ${figure(off.neverNs)} ns where the guard was never on, ${figure(off.offAgainNs)} ns where it is off again`
+  return `A bracket of ${bytes(size)}, in us\n\n${table(['', 'small pages', 'huge'], rows)}\n\n${said}`
+}
+
+function cleaningOf({ signatures, others }: Cleaning): string {
+  const part = (title: string, way: CleaningWay) =>
+    table(
+      [title, 'cpu us', 'best', 'to copy'],
+      Object.entries(way).map(([name, { best, median }]) => [
+        `  ${name}`,
+        ...[median, best, median / (way['copy']?.median ?? median)].map(figure),
+      ]),
+    )
+  const parts = [part('a signature for each line', signatures), part('not chosen', others)]
+  return [`Cleaning ${bytes(CLEANED)}`, ...parts].join('\n\n')
 }
 
 function moving({ size, copy, prepared, fresh, takeOver }: Moves): string {
@@ -160,7 +214,7 @@ function aimTable(aims: readonly Aim[]): string {
 
 /** Everything in plain text, no line wider than 110 columns. */
 export function report(results: Results): string {
-  const { measurements, missing, bracket, moves, crossover, aims } = results
+  const { measurements, missing, bracket, wakeups, guards, cleaning, moves, crossover, aims } = results
   const names = [...new Set(measurements.map(({ peer }) => peer))]
   return [
     `Machine\n\n${machine(results)}`,
@@ -169,10 +223,13 @@ export function report(results: Results): string {
     legend,
     ...(measurements.some(({ figures }) => figures.new) ? [newTrips(measurements)] : []),
     ...(bracket ? [brackets(bracket)] : []),
+    ...(wakeups ? [waking(wakeups)] : []),
+    ...(guards ? [guarding(guards)] : []),
+    ...(cleaning ? [cleaningOf(cleaning)] : []),
     ...(moves ? [moving(moves)] : []),
     ...(results.devices ? [devices(results.devices)] : []),
     ...(crossover ? [series(crossover)] : []),
     ...(missing.length > 0 ? [`Not measured\n\n${missing.map((text) => `  ${text}`).join('\n')}`] : []),
-    `Aims (one core)\n\n${aimTable(aims)}`,
+    `Aims (one core, but for fences)\n\n${aimTable(aims)}`,
   ].join('\n\n')
 }

@@ -93,6 +93,9 @@ export interface Brackets {
   readonly write: BracketFigures
   /** A read bracket in which one byte is looked at, which needs the wrapper's view of the memory. */
   readonly readAndLook: BracketFigures
+  /** Through `await`. */
+  readonly readAwaited: BracketFigures
+  readonly writeAwaited: BracketFigures
 }
 
 /** Microseconds of one operation. */
@@ -100,6 +103,65 @@ export interface Micros {
   readonly median: number
   readonly p99: number
   readonly count: number
+}
+
+/** Telling another process something, one way. */
+export interface Wakeups {
+  readonly cores: Cores
+  /** Two C programs that block on eventfds. */
+  readonly eventfd: Micros
+  /** From the signal of a fence to the end of the `await` in the other process. */
+  readonly fence: Micros
+  /** How many times as long as an eventfd: the median of turns in which both were measured. */
+  readonly times: number
+}
+
+/** One bracket around a buffer, guarded and not. */
+export interface GuardCosts {
+  readonly off: Micros
+  readonly on: Micros
+  /** Without the stacks of the last begin and end. */
+  readonly withoutStacks: Micros
+  /** Guarded, the whole buffer filled in it. */
+  readonly filled: Micros
+  readonly filledOff: Micros
+}
+
+/** A bracket with the guard off, in two processes. */
+export interface GuardOff {
+  readonly neverNs: number
+  /** It was on for a while. */
+  readonly offAgainNs: number
+  /** The latter to the former: the median of turns in which both were measured. */
+  readonly times: number
+}
+
+export interface Guards {
+  readonly size: number
+  readonly off: GuardOff
+  /** In pages of the machine's size. */
+  readonly small: GuardCosts
+  /** In transparent huge pages. */
+  readonly transparent: GuardCosts
+}
+
+/** Microseconds of processor time for cleaning a view of 33 MiB, and for a copy of as much (`copy`). */
+export interface Cleaning {
+  readonly signatures: CleaningWay
+  /** Ways that were not chosen. */
+  readonly others: CleaningWay
+}
+
+export type CleaningWay = Readonly<Record<string, { readonly best: number; readonly median: number }>>
+
+/** What the scripts in micro/ found; null when one failed, or was not run. */
+export interface Micro {
+  readonly bracket: Brackets | null
+  readonly wakeups: Wakeups | null
+  readonly guards: Guards | null
+  readonly cleaning: Cleaning | null
+  readonly moves: Moves | null
+  readonly devices: Devices | null
 }
 
 /** Moving a buffer of `size` bytes to other storage, in this process alone. */
@@ -184,16 +246,13 @@ export interface Aim {
   readonly pass: boolean | null
 }
 
-export interface Results {
+export interface Results extends Micro {
   readonly facts: Facts
   readonly settings: Readonly<Record<string, string | number | boolean | null>>
   readonly cores: Readonly<Record<string, Cores>>
   readonly measurements: readonly Measurement[]
   /** Why a peer is missing or a job gave no figures. */
   readonly missing: readonly string[]
-  readonly bracket: Brackets | null
-  readonly moves: Moves | null
-  readonly devices: Devices | null
   readonly crossover: Crossover | null
   readonly aims: readonly Aim[]
 }

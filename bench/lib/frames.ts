@@ -5,6 +5,10 @@ const PAGE = 4096
 export const FRAME_4K = 3840 * 2160 * 4
 /** Bytes of the buffer whose moves are measured. */
 export const MOVED = 24 << 20
+/** Bytes of the buffer whose guarded brackets are measured. */
+export const GUARDED = 24 << 20
+/** Bytes of the view that is cleaned. */
+export const CLEANED = 33 << 20
 
 /**
  * Frames that may be under way at once: enough that small messages do not wait for each other, and few of

@@ -1,5 +1,5 @@
 /** `bracket.ts CORE SECONDS`: what beginning and ending CPU access costs, in a process of its own. */
-import { SystemHeap } from '../../dist/index.js'
+import { type DmaBuf, SystemHeap } from '../../dist/index.js'
 import { pinSelf } from '../lib/pin.ts'
 import { median, quantile } from '../lib/stats.ts'
 import type { BracketFigures, Brackets } from '../types.ts'
@@ -19,6 +19,20 @@ function nanos(seconds: number, once: () => void): BracketFigures {
   return { medianNs: median(samples), p99Ns: quantile(samples, 0.99) }
 }
 
+/** As {@link nanos}, of a loop that awaits; `begin` and `end` are in it, since a function around them would be awaited too. */
+async function awaited(seconds: number, buffer: DmaBuf, access: 'read' | 'write'): Promise<BracketFigures> {
+  const samples: number[] = []
+  const batch = async () => {
+    const from = performance.now()
+    for (let i = 0; i < BATCH; i++) (await buffer.beginCpuAccess(access)).end()
+    return ((performance.now() - from) * 1e6) / BATCH
+  }
+  for (let i = 0; i < 10; i++) await batch()
+  const until = performance.now() + seconds * 1000
+  while (performance.now() < until || samples.length < 3) samples.push(await batch())
+  return { medianNs: median(samples), p99Ns: quantile(samples, 0.99) }
+}
+
 const [core = '0', seconds = '1'] = process.argv.slice(2)
 pinSelf(Number(core))
 const buffer = await new SystemHeap().allocate(8 << 20)
@@ -35,7 +49,10 @@ const figures: Brackets = {
     sum += cpu.bytes[0]!
     cpu.end()
   }),
+  readAwaited: await awaited(Number(seconds), buffer, 'read'),
+  writeAwaited: await awaited(Number(seconds), buffer, 'write'),
 }
 buffer.close()
 if (sum !== 0) throw new Error('fresh memory was not zero')
-process.send?.(figures)
+if (process.send === undefined) console.log(JSON.stringify(figures))
+else process.send(figures)

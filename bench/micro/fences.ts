@@ -1,6 +1,7 @@
 /**
- * `fences.ts [CORE CORE SECONDS]`: from the signal of a fence in one process to whoever waits for it in another, against two
- * C programs that wake each other by eventfds on the same cores. Prints one JSON object.
+ * `fences.ts CORE CORE SECONDS`: from the signal of a fence in one process to whoever waits for it in another, against two
+ * C programs that wake each other by eventfds on the same cores. The two are measured in turns, so that a disturbance meets
+ * both of them or one turn only.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -8,27 +9,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Channel, forkWithChannel, SyncFile, Timeline } from '../../dist/index.js'
+import { figures } from '../lib/micro.ts'
 import { coresFor, pinSelf } from '../lib/pin.ts'
-import { median, quantile } from '../lib/stats.ts'
+import { median } from '../lib/stats.ts'
+import type { Wakeups } from '../types.ts'
 
 /** Fences of one message. */
 const BATCH = 32
-const ROUNDS = 10_000
+const TURNS = 5
+const EVENTFD_ROUNDS = 3000
 
-/** Nanoseconds of one way, each sample the mean of a hundredth of the rounds. */
-function eventfds(first: number, second: number): number[] {
-  const directory = mkdtempSync(join(tmpdir(), 'dmabuf-bench-'))
-  try {
-    const program = join(directory, 'eventfd')
-    const source = fileURLToPath(new URL('./eventfd.c', import.meta.url))
-    execFileSync('cc', ['-O2', '-Wall', '-o', program, source], { stdio: 'pipe' })
-    const output = execFileSync(program, [String(first), String(second), String(ROUNDS)], {
-      encoding: 'utf8',
-    })
-    return output.trim().split('\n').map(Number)
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+function compileEventfd(directory: string): string {
+  const program = join(directory, 'eventfd')
+  const source = fileURLToPath(new URL('./eventfd.c', import.meta.url))
+  execFileSync('cc', ['-O2', '-Wall', '-o', program, source], { stdio: 'pipe' })
+  return program
 }
 
 /** Fences of this side, sent, and those of the other, received. */
@@ -52,22 +47,54 @@ async function answer(channel: Channel): Promise<void> {
   }
 }
 
-async function fences(channel: Channel, seconds: number): Promise<number[]> {
-  const timeline = new Timeline('question')
+/** Microseconds of one way. */
+async function fences(channel: Channel, timeline: Timeline, seconds: number): Promise<number[]> {
   const samples: number[] = []
   const until = performance.now() + seconds * 1000
-  const warm = performance.now() + 500
-  while (performance.now() < until + 500) {
+  while (samples.length === 0 || performance.now() < until) {
     const { mine, theirs } = await exchange(channel, timeline)
     for (const [index, { fence }] of mine.entries()) {
-      const from = process.hrtime.bigint()
+      const from = performance.now()
       timeline.signal(fence)
       await theirs[index]!.wait()
-      if (performance.now() > warm) samples.push(Number(process.hrtime.bigint() - from) / 2)
+      samples.push(((performance.now() - from) * 1000) / 2)
     }
     for (const file of [...mine, ...theirs]) file.close()
   }
   return samples
+}
+
+async function measure(first: number, second: number, seconds: number): Promise<Wakeups> {
+  const directory = mkdtempSync(join(tmpdir(), 'dmabuf-bench-'))
+  const { child, channel } = forkWithChannel(new URL(import.meta.url), ['answer', String(second)], {
+    execArgv: process.execArgv,
+  })
+  try {
+    const eventfd = compileEventfd(directory)
+    const floor = () =>
+      execFileSync(eventfd, [first, second, EVENTFD_ROUNDS].map(String), { encoding: 'utf8' })
+        .trim()
+        .split('\n')
+        .map((line) => Number(line) / 1000)
+    pinSelf(first)
+    const timeline = new Timeline('question')
+    // Also warms both up.
+    await fences(channel, timeline, 0.3)
+    const turns = []
+    for (let turn = 0; turn < TURNS; turn++) {
+      turns.push({ eventfd: floor(), fence: await fences(channel, timeline, seconds / TURNS) })
+    }
+    return {
+      cores: { producer: first, consumer: second },
+      eventfd: figures(turns.flatMap((turn) => turn.eventfd)),
+      fence: figures(turns.flatMap((turn) => turn.fence)),
+      times: median(turns.map((turn) => median(turn.fence) / median(turn.eventfd))),
+    }
+  } finally {
+    rmSync(directory, { recursive: true })
+    await channel.close()
+    child.kill()
+  }
 }
 
 const [, , role, ...rest] = process.argv
@@ -79,21 +106,7 @@ if (role === 'answer') {
   const [first = cores.producer, second = cores.consumer, seconds = 2] = [role, ...rest].map((text) =>
     text === undefined ? undefined : Number(text),
   )
-  const floor = eventfds(first, second)
-  const { child, channel } = forkWithChannel(new URL(import.meta.url), ['answer', String(second)], {
-    execArgv: process.execArgv,
-  })
-  pinSelf(first)
-  const samples = await fences(channel, seconds)
-  await channel.close()
-  child.kill()
-  const figures = (all: readonly number[]) => ({
-    leastNs: quantile(all, 0.05),
-    medianNs: median(all),
-    p99Ns: quantile(all, 0.99),
-  })
-  const times = median(samples) / median(floor)
-  console.log(
-    JSON.stringify({ cores: [first, second], eventfd: figures(floor), fence: figures(samples), times }),
-  )
+  const wakeups = await measure(first, second, seconds)
+  if (process.send === undefined) console.log(JSON.stringify(wakeups))
+  else process.send(wakeups)
 }

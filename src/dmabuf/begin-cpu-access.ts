@@ -41,10 +41,13 @@ export function begin(
   }
   if (writes && !core.storage.writable) throw problem('readOnly', { name: core.name, access })
   const { lease } = tether
-  if (step !== 'entered') core.mappings.guard?.check()
-  if (step !== 'entered' && !lease.enter(core, writes)) {
-    if (core.isRevoked) throw problem('revoked', { name: core.name })
-    return undefined
+  if (step === 'entered') lease.waits(writes, -1)
+  else {
+    core.mappings.guard?.check()
+    if (!lease.enter(core, writes)) {
+      if (core.isRevoked) throw problem('revoked', { name: core.name })
+      return undefined
+    }
   }
   let interrupted: boolean
   let guarded: GuardedBracket | undefined

@@ -1,4 +1,5 @@
 import type { BufferCore } from './buffer-core.ts'
+import { Slot } from './words.ts'
 
 /** What went wrong with the brackets of one buffer in this environment; `bufinfo()` shows it. */
 export interface BracketFaults {
@@ -16,7 +17,12 @@ export interface BracketFaults {
 
 export type BracketFault = keyof BracketFaults
 
-const none: BracketFaults = Object.freeze({
+const MOST = 2 ** 32 - 1
+
+/** The order of their words in a slot of a holder segment. */
+const order: readonly BracketFault[] = ['unended', 'endedTwice', 'overlapping', 'conflicting', 'leftMapped']
+
+export const noFaults: BracketFaults = Object.freeze({
   unended: 0,
   endedTwice: 0,
   overlapping: 0,
@@ -26,8 +32,25 @@ const none: BracketFaults = Object.freeze({
 const counted = new WeakMap<BufferCore, { -readonly [fault in BracketFault]: number }>()
 const warned = new WeakSet<BufferCore>()
 
+/** Reads them from words in their order; what a stranger counts is shown as it is. */
+export function faultsFrom(word: (index: number) => number): BracketFaults {
+  const counts = { ...noFaults }
+  for (const [index, fault] of order.entries()) Object.assign(counts, { [fault]: word(index) })
+  return counts
+}
+
+/** As words in their order. */
+export function countsOf(faults: BracketFaults): number[] {
+  return order.map((fault) => faults[fault])
+}
+
+export function sumOf(a: BracketFaults, b: BracketFaults): BracketFaults {
+  const counts = countsOf(b)
+  return faultsFrom((index) => Math.min((countsOf(a)[index] ?? 0) + (counts[index] ?? 0), MOST))
+}
+
 export function bracketFaults(core: BufferCore): BracketFaults {
-  return { ...(counted.get(core) ?? none) }
+  return { ...(counted.get(core) ?? noFaults) }
 }
 
 /** From now on nobody is warned of this buffer: its brackets were left as they are on purpose. */
@@ -39,10 +62,14 @@ export function neverWarn(core: BufferCore): void {
 export function countFault(core: BufferCore, fault: BracketFault, details: string, count = 1): void {
   let counts = counted.get(core)
   if (counts === undefined) {
-    counts = { ...none }
+    counts = { ...noFaults }
     counted.set(core, counts)
   }
-  counts[fault] += count
+  counts[fault] = Math.min(counts[fault] + count, MOST)
+  if (!core.destroyed) {
+    // The exporter reads it there.
+    core.slot.store(core.slotBase + Slot.faults + order.indexOf(fault), counts[fault])
+  }
   if (details === '' || process.env['NODE_ENV'] === 'production' || warned.has(core)) return
   warned.add(core)
   const name = core.name === '' ? `buffer ${core.id}` : `buffer '${core.name}' (${core.id})`

@@ -79,6 +79,8 @@ export class BufferCore {
   wrappers = 0
   /** Wrappers, and whatever else needs the storage: a message that waits to be sent, a promise to the peer. */
   references = 0
+  /** Brackets that are entered and wait for fences; nobody has them yet. */
+  waitingBrackets = 0
 
   /** The last wrapper is gone: by default the views go. */
   onUnwrapped = unmap
@@ -274,6 +276,11 @@ export class BufferCore {
 
   get openBrackets(): number {
     return this.slot.get(this.slotBase + Slot.count)
+  }
+
+  /** Those that somebody has: not the ones that wait for fences inside. */
+  get begunBrackets(): number {
+    return this.openBrackets - this.waitingBrackets
   }
 
   get openWriteBrackets(): number {

@@ -1,5 +1,5 @@
 import type { GuardMode } from '../memory/guard/violation.ts'
-import { type BracketFaults, bracketFaults } from './bracket-faults.ts'
+import { type BracketFaults, bracketFaults, noFaults } from './bracket-faults.ts'
 import { type BufferCore, liveBuffers } from './buffer-core.ts'
 import type { MoveCosts } from './migration.ts'
 import { Placement } from './placement.ts'
@@ -22,6 +22,8 @@ export interface BufferInfo {
   readonly openWriteBrackets: number
   /** What went wrong with brackets of this environment. */
   readonly bracketFaults: BracketFaults
+  /** What went wrong with brackets of holders that are gone; of those that are there, see {@link holders}. */
+  readonly formerBracketFaults: BracketFaults
   /** Its guarded mode here, and the violations of it so far. */
   readonly guard: GuardMode | 'off'
   readonly violations: number
@@ -64,6 +66,7 @@ function describe(core: BufferCore): BufferInfo {
     openBrackets: core.openBrackets,
     openWriteBrackets: core.openWriteBrackets,
     bracketFaults: bracketFaults(core),
+    formerBracketFaults: core.shared?.formerFaults ?? noFaults,
     guard: core.mappings.guard?.mode ?? 'off',
     violations: core.mappings.guard?.violations ?? 0,
     revoked: core.isRevoked,

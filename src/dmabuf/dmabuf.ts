@@ -304,7 +304,7 @@ export class DmaBuf implements Disposable, AsyncDisposable {
    */
   guard(mode: GuardMode | 'off' = 'report'): void {
     const core = this.#open()
-    core.mappings.guardBy(checkMode(mode), core.openBrackets)
+    core.mappings.guardBy(checkMode(mode), core.begunBrackets)
   }
 
   /** Makes read-only memory immutable for good, for the exporter too. Views of it are detached. Exporter only. */

@@ -111,25 +111,28 @@ async function waitForFences(
   return false
 }
 
-/** As {@link waitForFences}, in a bracket that is raised: it stays so, so that nothing is moved away under who waits. */
+/**
+ * As {@link waitForFences}, in a bracket that is raised: it stays so, so that nothing is moved away under who waits. Until it
+ * is begun, it counts as one that waits.
+ */
 export async function fencesPassedInside(
   core: BufferCore,
   lease: Lease,
   access: Access,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  core.retain()
   const writes = access !== 'read'
+  core.retain()
   lease.waits(writes, 1)
   try {
     await waitForFences(core, access, signal)
     if (lease.closed) throw problem('closedBuffer', { name: core.name })
   } catch (error) {
-    // Does nothing when the wrapper was closed meanwhile.
+    // These do nothing when the wrapper was closed meanwhile.
+    lease.waits(writes, -1)
     lease.lower(writes)
     throw error
   } finally {
-    lease.waits(writes, -1)
     core.release()
   }
 }

@@ -9,5 +9,5 @@ import { liveBuffers } from './buffer-core.ts'
  */
 export function guard(options?: GuardOptions): void {
   const { mode } = setGuardPolicy(options)
-  for (const core of liveBuffers()) core.mappings.guardBy(mode, core.openBrackets)
+  for (const core of liveBuffers()) core.mappings.guardBy(mode, core.begunBrackets)
 }

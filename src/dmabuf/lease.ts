@@ -15,7 +15,7 @@ export class Lease {
   #core: BufferCore | undefined
   #readers = 0
   #writers = 0
-  /** Those of them that wait for fences: nobody was given them yet. */
+  /** Of these, the ones that wait for fences: entered, but nobody has them yet. */
   #waitingReaders = 0
   #waitingWriters = 0
 
@@ -45,6 +45,15 @@ export class Lease {
     return true
   }
 
+  /** One bracket more, or one less, waits for fences inside. */
+  waits(writes: boolean, change: 1 | -1): void {
+    const core = this.#core
+    if (core === undefined) return
+    core.waitingBrackets += change
+    if (writes) this.#waitingWriters += change
+    else this.#waitingReaders += change
+  }
+
   lower(writes: boolean): void {
     const core = this.#core
     if (core === undefined) return
@@ -53,25 +62,17 @@ export class Lease {
     core.lower(writes)
   }
 
-  /** One more bracket that is raised waits for fences, or one less. */
-  waits(writes: boolean, change: 1 | -1): void {
-    if (this.closed) return
-    if (writes) this.#waitingWriters += change
-    else this.#waitingReaders += change
-  }
-
   /** Ends what is open, then lets go of the buffer. Idempotent. */
   close(collected: boolean): void {
     const core = this.#core
     if (core === undefined) return
+    this.#leaveWaiting(true, this.#waitingWriters)
+    this.#leaveWaiting(false, this.#waitingReaders)
     const left = this.maps.abandon()
     if (left > 0) {
       const how = collected ? 'collected' : 'closed'
       countFault(core, 'leftMapped', `${how} with ${left} of its kmaps and vmaps never unmapped`, left)
     }
-    // Never begun, so that nobody is told, and nobody has forgotten them.
-    for (; this.#waitingWriters > 0; this.#waitingWriters--) this.lower(true)
-    for (; this.#waitingReaders > 0; this.#waitingReaders--) this.lower(false)
     if (core.storage.kind === 'dma-buf' && this.open > 0) endOpen(core, this.#writers > 0)
     if (this.open > 0) {
       core.coherence?.abandon(this)
@@ -81,6 +82,14 @@ export class Lease {
     while (this.#readers > 0) this.#endForgotten(core, false)
     this.#core = undefined
     core.unwrap(collected)
+  }
+
+  /** Never begun, so that nobody is told, and nobody has forgotten them; whoever waits finds the buffer closed. */
+  #leaveWaiting(writes: boolean, count: number): void {
+    for (let left = count; left > 0; left--) {
+      this.waits(writes, -1)
+      this.lower(writes)
+    }
   }
 
   #countForgotten(core: BufferCore, collected: boolean): void {

@@ -61,8 +61,8 @@ export const RecordFlag = {
 /** Holder segment: header, then slots, one for each buffer that this holder has of any exporter. */
 export const HOLDER_MAGIC = 0x4842_4d44
 export const HOLDER_SEGMENT_BYTES = 65_536
-export const SLOT_WORDS = 4
-export const SLOTS = 4095
+export const SLOT_WORDS = 16
+export const SLOTS = 1023
 
 /** Words of a slot, which begins at `(1 + index) * SLOT_WORDS`. */
 export const Slot = {
@@ -74,6 +74,13 @@ export const Slot = {
   writeSequence: 2,
   /** Generation of the storage that this holder maps. */
   mapped: 3,
+  /** What went wrong with this holder's brackets: {@link FAULT_WORDS} counts, in the order of `BracketFaults`. */
+  faults: 4,
 } as const
 
+export const FAULT_WORDS = 5
+
+/** Of state segments. */
 export const PAGE_VERSION = 1
+/** Of holder segments. */
+export const HOLDER_VERSION = 2

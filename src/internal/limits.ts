@@ -31,8 +31,8 @@ export const limits = Object.freeze({
   doorTimeout: 2_000,
   /** Connections that an exporter keeps at its door; one more is turned away. */
   maxHolders: 1024,
-  /** Holder segments of one connection (4095 buffers each). */
-  maxHolderSegments: 64,
+  /** Holder segments of one connection (1023 buffers each). */
+  maxHolderSegments: 256,
   /** Open brackets of one holder on one buffer. */
   maxOpenBrackets: 4096,
   /** Places of the program whose violations guarded mode tells apart; those of further ones are counted together. */

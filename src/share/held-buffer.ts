@@ -1,3 +1,4 @@
+import { bracketFaults } from '../dmabuf/bracket-faults.ts'
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { coherenceFor } from '../dmabuf/coherence-for.ts'
 import { coherencyOf } from '../dmabuf/coherency-flags.ts'
@@ -10,7 +11,7 @@ import { addon } from '../native/load.ts'
 import type { HolderSlot } from './holder-pages.ts'
 import { park, unpark } from './parking.ts'
 import { PlacedHolder, type PlacedOwner } from './placed-holder.ts'
-import { readStorageBody } from './private-body.ts'
+import { faultsBody, readStorageBody } from './private-body.ts'
 import { PRIVATE_BYTES, type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
 import type { PrivateFreight } from './private-socket.ts'
 import { admitPlaced } from './received-storage.ts'
@@ -306,7 +307,7 @@ export class HeldBuffer implements SharedState, BufferName, PlacedOwner, HostOwn
     this.leash = -1
     this.placed?.close()
     this.state.cores.delete(this.record)
-    if (this.#serial !== 0) this.tell({ type: PrivateType.release })
+    if (this.#serial !== 0) this.tell({ type: PrivateType.release }, faultsBody(bracketFaults(this.core)))
     this.state.exporter.giveSlot(this.#slot)
     // The words may belong to another buffer from here on.
     this.core.shared = undefined

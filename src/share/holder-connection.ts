@@ -9,10 +9,18 @@ import { hangups } from '../sync/hangup-watch.ts'
 import { type Credentials, socketCredentials } from '../transport/credentials.ts'
 import { fenceFrom } from './fence-message.ts'
 import { HolderRequests } from './holder-requests.ts'
-import { type PrivateInit, type PrivateMessage, PrivateType } from './private-message.ts'
+import { readFaults } from './private-body.ts'
+import {
+  FAULT_BODY_BYTES,
+  PRIVATE_BYTES,
+  type PrivateInit,
+  type PrivateMessage,
+  PrivateType,
+} from './private-message.ts'
 import { type PrivateFreight, PrivateSocket } from './private-socket.ts'
 import type { Published } from './published.ts'
 import type { RegisteredHolder, Registration } from './registration.ts'
+import { rx } from './scratch-views.ts'
 import { ShownPages } from './shown-pages.ts'
 
 const POLLIN = 1
@@ -62,6 +70,7 @@ export class HolderConnection implements RegisteredHolder {
       openBrackets: this.#pages.openBrackets(slot),
       openWriteBrackets: this.#pages.openWriteBrackets(slot),
       generation: this.#pages.mapped(slot),
+      bracketFaults: this.#pages.faults(slot),
     }
   }
 
@@ -112,7 +121,11 @@ export class HolderConnection implements RegisteredHolder {
     const registration = published === undefined ? undefined : this.#registered.get(published)
     switch (message.type) {
       case PrivateType.release:
-        if (published !== undefined && registration !== undefined) this.#drop(published, registration)
+        if (![0, FAULT_BODY_BYTES].includes(message.bodyBytes)) return 'a release that counts something else'
+        if (published === undefined || registration === undefined) return undefined
+        // It says so itself, because its slot may be another buffer's by now.
+        if (message.bodyBytes > 0) published.addFaults(readFaults(rx(), PRIVATE_BYTES))
+        this.#drop(published, registration)
         return undefined
       case PrivateType.lowered:
         if (registration?.serial === message.serial) published?.audience.lowered(registration)
@@ -191,6 +204,7 @@ export class HolderConnection implements RegisteredHolder {
     if (this.#pidfd >= 0 && hangups.cancel(this.#pidfd)) addon().close(this.#pidfd)
     let interrupted = 0
     for (const [published, { slot }] of this.#registered) {
+      published.addFaults(this.#pages.faults(slot))
       if (this.#pages.openWriteBrackets(slot) === 0) continue
       interrupted++
       published.countBroken()

@@ -1,4 +1,4 @@
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS } from '../dmabuf/words.ts'
+import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, HOLDER_VERSION, SLOT_WORDS, SLOTS } from '../dmabuf/words.ts'
 import { createSegment, type OwnSegment } from '../memory/segment.ts'
 import { clearWords, type SharedWords } from '../memory/shared-words.ts'
 import { addon } from '../native/load.ts'
@@ -53,7 +53,7 @@ export class HolderPages {
   #addSegment(): OwnSegment {
     const segment = createSegment('dmabuf-holder', HOLDER_SEGMENT_BYTES)
     segment.words.set(0, HOLDER_MAGIC)
-    segment.words.set(1, PAGE_VERSION | ((SLOT_WORDS * 4) << 16))
+    segment.words.set(1, HOLDER_VERSION | ((SLOT_WORDS * 4) << 16))
     segment.words.set(2, SLOTS)
     this.#segments.push(segment)
     this.#added(segment.fd)

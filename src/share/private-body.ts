@@ -1,6 +1,8 @@
 import type { DmaDirection, Segment } from '../dma/constraints.ts'
+import { type BracketFaults, countsOf, faultsFrom } from '../dmabuf/bracket-faults.ts'
 import { DmaBufError, problem } from '../internal/errors.ts'
 import { getSize, setSize } from './handle.ts'
+import { FAULT_BODY_BYTES } from './private-message.ts'
 
 /** What stands behind the header of a private message; docs/protocol.md. Pure functions on bytes and text. */
 
@@ -18,6 +20,20 @@ export function directionBody(direction: DmaDirection): Uint8Array {
 
 export function readDirection(view: DataView, at: number): DmaDirection | undefined {
   return directions[view.getUint32(at, true)]
+}
+
+/** What went wrong with a holder's brackets; nothing where nothing did. */
+export function faultsBody(faults: BracketFaults): Uint8Array | undefined {
+  const counts = countsOf(faults)
+  if (counts.every((count) => count === 0)) return undefined
+  const body = new Uint8Array(FAULT_BODY_BYTES)
+  const view = new DataView(body.buffer)
+  for (const [index, count] of counts.entries()) view.setUint32(index * 4, count, true)
+  return body
+}
+
+export function readFaults(view: DataView, at: number): BracketFaults {
+  return faultsFrom((index) => view.getUint32(at + index * 4, true))
 }
 
 /** Size of the buffer, and byte of the storage at which it begins. */

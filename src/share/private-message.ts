@@ -1,3 +1,4 @@
+import { FAULT_WORDS } from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
 import { FENCE_BYTES } from '../transport/packet.ts'
 
@@ -62,8 +63,11 @@ export const PrivateType = {
   fence: 26,
 } as const
 
+export const FAULT_BODY_BYTES = FAULT_WORDS * 4
+
 /** A header alone; a packet of this type may have so many bytes behind it. */
 const bodies = new Map<number, readonly [least: number, most: number]>([
+  [PrivateType.release, [0, FAULT_BODY_BYTES]],
   [PrivateType.attach, [2, limits.maxPrivateTextBytes]],
   [PrivateType.importFence, [FENCE_BYTES, FENCE_BYTES]],
   [PrivateType.fence, [FENCE_BYTES, FENCE_BYTES]],

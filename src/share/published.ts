@@ -1,3 +1,4 @@
+import { type BracketFaults, noFaults, sumOf } from '../dmabuf/bracket-faults.ts'
 import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import type { HolderInfo, SharedState } from '../dmabuf/shared-state.ts'
 import type { Storage } from '../dmabuf/storage.ts'
@@ -24,6 +25,7 @@ export class Published implements SharedState, AudienceOwner {
   readonly name: { segment: number; record: number; idLow: number; idHigh: number }
   /** Everybody to whom the present storage was given, those who are gone included. */
   readonly readers = new Set<Reader>()
+  formerFaults = noFaults
 
   constructor(core: BufferCore, state: StateSegment) {
     this.core = core
@@ -74,6 +76,11 @@ export class Published implements SharedState, AudienceOwner {
   get othersWrite(): boolean {
     for (const { holder, slot } of this.audience) if (holder.openWriteBrackets(slot) > 0) return true
     return false
+  }
+
+  /** A holder is gone, with so many. */
+  addFaults(faults: BracketFaults): void {
+    this.formerFaults = sumOf(this.formerFaults, faults)
   }
 
   setStorage(storage: Storage, generation: number): void {

@@ -1,4 +1,12 @@
-import { HOLDER_MAGIC, HOLDER_SEGMENT_BYTES, PAGE_VERSION, SLOT_WORDS, SLOTS, Slot } from '../dmabuf/words.ts'
+import { type BracketFaults, faultsFrom } from '../dmabuf/bracket-faults.ts'
+import {
+  HOLDER_MAGIC,
+  HOLDER_SEGMENT_BYTES,
+  HOLDER_VERSION,
+  SLOT_WORDS,
+  SLOTS,
+  Slot,
+} from '../dmabuf/words.ts'
 import { limits } from '../internal/limits.ts'
 import { admitSegment } from '../memory/gate.ts'
 import { mapSegment } from '../memory/segment.ts'
@@ -41,7 +49,8 @@ export class ShownPages {
     }
     this.#pages.push(page)
     const version = page.words.get(1) & 0xffff
-    if (page.words.get(0) !== HOLDER_MAGIC || version !== PAGE_VERSION) return 'a page without its magic word'
+    if (page.words.get(0) !== HOLDER_MAGIC || version !== HOLDER_VERSION)
+      return 'a page without its magic word'
     return undefined
   }
 
@@ -57,6 +66,11 @@ export class ShownPages {
   /** Generation of the storage that the holder says it maps. */
   mapped(slot: number): number {
     return this.#word(slot, Slot.mapped)
+  }
+
+  /** What went wrong with its brackets, as it says. */
+  faults(slot: number): BracketFaults {
+    return faultsFrom((index) => this.#word(slot, Slot.faults + index))
   }
 
   close(): void {

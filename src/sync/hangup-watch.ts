@@ -54,6 +54,7 @@ export class HangupWatch {
 
   /** Whether the process stays alive as long as something is watched here. */
   hold(held: boolean): void {
+    if (this.#held === held) return
     this.#held = held
     this.#hold()
   }

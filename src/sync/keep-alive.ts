@@ -1,9 +1,11 @@
+import { afterwards } from './afterwards.ts'
 import { hangups } from './hangup-watch.ts'
 
 /** A process does not end while somebody in it waits for a fence that another one signals. */
 class KeepAlive {
   #waits = 0
   #watched = 0
+  #releasing = false
 
   /** One more waits for a fence, or one less. */
   waits(change: 1 | -1): void {
@@ -17,8 +19,22 @@ class KeepAlive {
     this.#update()
   }
 
+  /** Who has waited for one fence often waits for the next: they are let go when it is known that nobody does. */
   #update(): void {
-    hangups.hold(this.#waits > 0 && this.#watched > 0)
+    if (this.#needed) hangups.hold(true)
+    else if (!this.#releasing) {
+      this.#releasing = true
+      afterwards(this.#release)
+    }
+  }
+
+  get #needed(): boolean {
+    return this.#waits > 0 && this.#watched > 0
+  }
+
+  readonly #release = () => {
+    this.#releasing = false
+    hangups.hold(this.#needed)
   }
 }
 

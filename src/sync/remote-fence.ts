@@ -1,5 +1,6 @@
 import { limits } from '../internal/limits.ts'
 import { addon } from '../native/load.ts'
+import { afterwards } from './afterwards.ts'
 import { sendDeadline } from './deadline-message.ts'
 import { completeFence, type Fence, FenceEnd, type FenceOps, makeFence, now } from './fence.ts'
 import type { FenceHandle } from './fence-handle.ts'
@@ -82,11 +83,14 @@ export class RemoteFence implements FenceOps {
     const end = this.#end
     this.#end = -1
     clearTimeout(this.#timer)
-    hangups.cancel(end)
-    addon().close(end)
+    hangups.disarm(end)
     if (this.#kept !== undefined) keepAlive.watched(-1)
     this.#kept = undefined
-    this.#page.remove(this.#key)
+    afterwards(() => {
+      hangups.cancel(end)
+      addon().close(end)
+      this.#page.remove(this.#key, this)
+    })
   }
 
   // ---- as the fence's ops -----------------------------------------------------------------------------------
@@ -140,6 +144,9 @@ export class RemoteFence implements FenceOps {
   }
 
   #hungUp(): void {
+    this.settle()
+    if (this.#end < 0) return
+    // It may be its process's end that is heard of here first.
     this.#page.askProcess()
     this.settle()
     if (this.#end >= 0) this.#spoiled()

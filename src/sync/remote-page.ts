@@ -74,9 +74,11 @@ export class RemotePage {
     return context
   }
 
-  /** With the last pending fence the page goes. */
-  remove(key: string): void {
-    if (this.pending.delete(key)) this.dropIfUnused()
+  /** With the last pending fence the page goes. Another one may have the key by now. */
+  remove(key: string, fence: RemoteFence): void {
+    if (this.pending.get(key) !== fence) return
+    this.pending.delete(key)
+    this.dropIfUnused()
   }
 
   dropIfUnused(): void {

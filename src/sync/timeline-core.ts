@@ -142,27 +142,30 @@ export class TimelineCore implements FenceOps {
       if (this.#hooks.onDeadline !== undefined) listen(fence, ends.mine, limits.maxRemoteDeadlines)
     }
     const { page, slot } = this.#slot as OwnSlot
-    return { page: page.fd, end: ends.theirs, slot, ...contextWords(this.context), seqno: fence.seqno }
+    const { contextLow, contextHigh } = contextWords(this.context)
+    return { page: page.fd, end: ends.theirs, slot, contextLow, contextHigh, seqno: fence.seqno }
   }
 
-  /** The page says so already: others are told first, because callbacks may take their time. */
+  /** The page says so already: others are told first, because callbacks and closing the rest take their time. */
   #complete(done: readonly Fence[], errorOf: (fence: Fence) => number | undefined, timestamp: bigint): void {
-    if (this.#ends.size > 0) for (const fence of done) this.#hangUp(fence)
+    const left: number[] = []
+    if (this.#ends.size > 0) for (const fence of done) this.#hangUp(fence, left)
     const signal = (fence: Fence) => {
       this.#next.delete(fence)
       completeFence(fence, errorOf(fence), timestamp)
     }
     if (done.length > 1) for (const fence of done) this.#next.set(fence, signal)
     for (const fence of done) signal(fence)
+    for (const end of left) addon().close(end)
   }
 
-  #hangUp(fence: Fence): void {
+  #hangUp(fence: Fence, left: number[]): void {
     const ends = this.#ends.get(fence)
     if (ends === undefined) return
     this.#ends.delete(fence)
     hangups.cancel(ends.mine)
     addon().close(ends.mine)
-    addon().close(ends.theirs)
+    left.push(ends.theirs)
   }
 }
 

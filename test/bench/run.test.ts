@@ -49,7 +49,24 @@ test('a short run prints its tables and writes every figure that it was asked fo
       })
       expect(figures.memory?.peakPssMiB).toBeGreaterThan(1)
     }
-    expect(Object.keys(results.bracket ?? {})).toEqual(['read', 'write', 'readAndLook'])
+    expect(Object.keys(results.bracket ?? {})).toEqual([
+      'read',
+      'write',
+      'readAndLook',
+      'readAwaited',
+      'writeAwaited',
+    ])
+    expect(results.wakeups).toMatchObject({ eventfd: micros, fence: micros, times: expect.any(Number) })
+    const guarded = { off: micros, on: micros, withoutStacks: micros, filled: micros, filledOff: micros }
+    expect(results.guards).toEqual({
+      size: 24 << 20,
+      off: { neverNs: expect.any(Number), offAgainNs: expect.any(Number), times: expect.any(Number) },
+      small: guarded,
+      transparent: guarded,
+    })
+    const way = { best: expect.any(Number), median: expect.any(Number) }
+    expect(results.cleaning?.signatures).toMatchObject({ copy: way, 'clean, 1 % dirty, scattered': way })
+    expect(Object.values(results.cleaning?.others ?? {})).toContainEqual(way)
     expect(results.crossover?.points.map(({ size }) => size)).toEqual([64, 1024, 4096, 16_384, 65_536])
     expect(results.moves).toEqual({
       size: 24 << 20,
@@ -72,7 +89,7 @@ test('a short run prints its tables and writes every figure that it was asked fo
       buffers: series(1, 10, 100),
       attachments: series(1, 10, 100),
     })
-    expect(results.aims).toHaveLength(10)
+    expect(results.aims).toHaveLength(15)
     const [tables] = stdout.split('Figures in')
     for (const line of tables!.split('\n')) expect(line.length).toBeLessThanOrEqual(110)
   } finally {

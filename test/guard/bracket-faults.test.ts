@@ -1,7 +1,11 @@
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { noFaults } from '../../src/dmabuf/bracket-faults.ts'
 import { coreOf, wrap } from '../../src/dmabuf/dmabuf.ts'
-import { type BracketFaults, bufinfo, type CpuAccess, type DmaBuf, SystemHeap } from '../../src/index.ts'
+import { type BracketFaults, bufinfo, type CpuAccess, DmaBuf, SystemHeap, Timeline } from '../../src/index.ts'
+import { WRITABLE_SEALS } from '../../src/memory/seals.ts'
 import { useCensus } from '../support/census.ts'
+import { memfd } from '../support/descriptor.ts'
+import { codeOf } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { until, untilCollected } from '../support/until.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
@@ -28,7 +32,7 @@ function faults(buffer: DmaBuf): BracketFaults | undefined {
   return bufinfo().find(({ id }) => id === coreOf(buffer).id)?.bracketFaults
 }
 
-const clean = { unended: 0, endedTwice: 0, overlapping: 0, conflicting: 0, leftMapped: 0 }
+const clean = noFaults
 
 test('balanced brackets, ended by hand, by using or by both, are no fault', async () => {
   using buffer = await heap.allocate(4096, { name: 'good' })
@@ -135,3 +139,54 @@ test('a write bracket in that of a holder in another process is counted and warn
     expect.stringContaining("a write access was begun in another one's write access"),
   ])
 }, 30_000)
+
+test('the exporter sees what went wrong with the brackets of each holder, while it is there and when it has gone', async () => {
+  await using careless = ProcessPuppet.start()
+  await using killed = ProcessPuppet.start()
+  await using careful = ProcessPuppet.start()
+  using buffer = await heap.allocate(4096, { name: 'frame' })
+  for (const puppet of [careless, killed, careful]) {
+    await puppet.ask('hold', {}, [buffer])
+    await puppet.ask('begin', { access: 'write' })
+  }
+  await killed.ask('begin', { access: 'write' })
+  await careless.ask('endTwice')
+  await careful.ask('end')
+  const byPid = () => new Map(bufinfo()[0]?.holders.map((holder) => [holder.pid, holder.bracketFaults]))
+  await until(() => byPid().size === 3, 'all have registered')
+  expect(byPid().get(careless.child.pid ?? 0)).toEqual({ ...clean, endedTwice: 1 })
+  expect(byPid().get(killed.child.pid ?? 0)).toEqual({ ...clean, overlapping: 1 })
+  expect(byPid().get(careful.child.pid ?? 0)).toEqual(clean)
+  expect(bufinfo()[0]?.formerBracketFaults).toEqual(clean)
+
+  killed.child.kill('SIGKILL')
+  await until(() => byPid().size === 2, 'one is dead')
+  expect(bufinfo()[0]?.formerBracketFaults).toEqual({ ...clean, overlapping: 1 })
+  await careless.ask('begin', { access: 'read' })
+  await careless.ask('drop')
+  await until(() => byPid().size === 1, 'one has let go')
+  expect(bufinfo()[0]?.formerBracketFaults).toEqual({ ...clean, overlapping: 1, endedTwice: 1, unended: 1 })
+})
+
+test("a bracket that waits for fences is nobody's when its buffer is closed: it is not counted, and the exporter not told", async () => {
+  const told: string[] = []
+  const ops = {
+    beginCpuAccess: () => told.push('begin'),
+    endCpuAccess: () => told.push('end'),
+    release: () => {},
+  }
+  const fd = memfd(4096, WRITABLE_SEALS)
+  using buffer = DmaBuf.export({ exporterName: 'mine', name: 'frame', fd, byteLength: 4096, ops })
+  using timeline = new Timeline()
+  buffer.reservation.add(timeline.createFence(), 'write')
+  const open = () => bufinfo().find(({ name }) => name === 'frame')?.openBrackets
+  const second = wrap(coreOf(buffer))
+  const begun = codeOf(() => second.beginCpuAccess('write'))
+  await turn()
+  expect(open()).toBe(1)
+  second.close()
+  expect(open()).toBe(0)
+  timeline.signal(1)
+  expect(await begun).toBe('EBADF')
+  expect([faults(buffer), told, warnings]).toEqual([clean, [], []])
+})

@@ -1,7 +1,11 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
+import { bufinfo, guard, SystemHeap } from '../../src/index.ts'
+import { trap } from '../children/wasm-trap.ts'
 import { typescriptWorker } from '../support/typescript-worker.ts'
+
+afterAll(() => guard({ mode: 'off', report: false }))
 
 const root = new URL('../../', import.meta.url).pathname
 
@@ -140,4 +144,28 @@ test('worker threads have guards of their own, all at the same time', async () =
     }),
   )
   expect(printed.map((text) => text.split(' ')[0])).toEqual(['2000', '2000', '2000', '2000'])
+}, 60_000)
+
+test('a worker is terminated in the middle of its violations, while others have theirs and WebAssembly traps', async () => {
+  const module = new URL('../children/guard-unending.ts', import.meta.url)
+  using buffer = new SystemHeap().allocateSync(8192)
+  guard({ report: false })
+  const bytes = buffer.withCpuAccessSync('write', (cpu) => cpu.bytes)
+  for (let times = 0; times < 5; times++) {
+    const worker = typescriptWorker(module, {})
+    await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))
+    let ended = false
+    const end = worker.terminate().then(() => {
+      ended = true
+    })
+    while (!ended) {
+      bytes[times] = 1
+      trap()
+      buffer.beginCpuAccessSync('read').end()
+      await new Promise(setImmediate)
+    }
+    await end
+  }
+  expect([...bytes.subarray(0, 5)]).toEqual([1, 1, 1, 1, 1])
+  expect(bufinfo()).toHaveLength(1)
 }, 60_000)

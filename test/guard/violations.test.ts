@@ -5,7 +5,7 @@ import { gzip } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Device, DmaEngine, PhysicalMemory } from '../../src/dma.ts'
 import { coreOf, wrap } from '../../src/dmabuf/dmabuf.ts'
-import { bufinfo, type DmaBuf, guard, SystemHeap, type Violation } from '../../src/index.ts'
+import { bufinfo, type DmaBuf, guard, SystemHeap, Timeline, type Violation } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
 import { failure } from '../support/fails.ts'
 
@@ -310,4 +310,65 @@ test('native code on another thread is caught, and said to be another', async ()
   await turn()
   expect(seen.map(facts)).toEqual([['read', expect.any(Number), 'none']])
   expect(seen[0]?.thread).toBe('native thread')
+})
+
+test('a guard that is turned on while a bracket waits for fences guards it from its beginning to its end', async () => {
+  guard({ mode: 'off', report: false })
+  using buffer = await heap.allocate(PAGE, { name: 'frame' })
+  const bytes = kept(buffer)
+  using timeline = new Timeline()
+  buffer.reservation.add(timeline.createFence(), 'write')
+  const begun = buffer.beginCpuAccess('read')
+  await turn()
+  buffer.guard()
+  expect(bytes[1]).toBe(0)
+  await turn()
+  expect(seen.map(facts)).toEqual([['read', 1, 'none']])
+  timeline.signal(1)
+  const cpu = await begun
+  expect(cpu.bytes[2]).toBe(0)
+  cpu.bytes[3] = 1
+  cpu.end()
+  expect(bytes[4]).toBe(0)
+  await turn()
+  expect(seen.map(facts).slice(1)).toEqual([
+    ['write', 3, 'read'],
+    ['read', 4, 'none'],
+  ])
+})
+
+test('one that waits when the guard comes, and fails, leaves nothing open', async () => {
+  guard({ mode: 'off', report: false })
+  using buffer = await heap.allocate(PAGE)
+  const bytes = kept(buffer)
+  using timeline = new Timeline()
+  buffer.reservation.add(timeline.createFence(), 'write')
+  const controller = new AbortController()
+  const begun = failure(() => buffer.beginCpuAccess('read', { signal: controller.signal }))
+  await turn()
+  buffer.guard()
+  controller.abort()
+  await begun
+  expect(bytes[1]).toBe(0)
+  await turn()
+  expect(seen.map(facts)).toEqual([['read', 1, 'none']])
+})
+
+test('what is touched beyond the violations that can wait is out of reach again in the next turn, too', async () => {
+  guard({ report: false, stacks: false })
+  const pages = 4100
+  using buffer = heap.allocateSync(pages * PAGE)
+  const ranges = Array.from({ length: pages }, (_, page) =>
+    buffer.mmap({ offset: page * PAGE, length: PAGE }),
+  )
+  const views = ranges.map(({ bytes }) => bytes)
+  for (const view of views) view[1] = 1
+  await turn()
+  expect(seen).toHaveLength(4096)
+  for (const view of views.slice(-5)) view[2] = 1
+  await turn()
+  expect(seen.slice(4096).map(({ offset }) => offset)).toEqual(
+    [5, 4, 3, 2, 1].map((back) => (pages - back) * PAGE + 2),
+  )
+  expect(views.every((view) => view[1] === 1)).toBe(true)
 })

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { noFaults } from '../../src/dmabuf/bracket-faults.ts'
 import { bufinfo, type DmaBuf, listen, SystemHeap } from '../../src/index.ts'
 import { diagnostics } from '../../src/internal/diagnostics.ts'
 import { useCensus } from '../support/census.ts'
@@ -52,7 +53,15 @@ test('a holder registers, and bufinfo shows it with its open brackets', async ()
   const uid = process.getuid?.()
   const gid = process.getgid?.()
   expect(holdersOf(buffer)).toEqual([
-    { pid: puppet.child.pid, uid, gid, openBrackets: 2, openWriteBrackets: 1, generation: 1 },
+    {
+      pid: puppet.child.pid,
+      uid,
+      gid,
+      openBrackets: 2,
+      openWriteBrackets: 1,
+      generation: 1,
+      bracketFaults: noFaults,
+    },
   ])
   await puppet.ask('end')
   expect(holdersOf(buffer)[0]?.openBrackets).toBe(0)

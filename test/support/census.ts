@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { bufinfo } from '../../src/dmabuf/bufinfo.ts'
 import { memoryBudget } from '../../src/memory/budget.ts'
@@ -90,7 +91,9 @@ function describeDescriptors(): string {
  */
 export function useCensus(): void {
   let before: Census | undefined
-  beforeEach(() => {
+  beforeEach(async () => {
+    // What went before may have left something to be closed at the end of its turn.
+    await setImmediate()
     before = census()
   })
   afterEach(async ({ task }) => {

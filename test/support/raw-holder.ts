@@ -1,7 +1,7 @@
 import {
   HOLDER_MAGIC,
   HOLDER_SEGMENT_BYTES,
-  PAGE_VERSION,
+  HOLDER_VERSION,
   SLOT_WORDS,
   SLOTS,
 } from '../../src/dmabuf/words.ts'
@@ -38,7 +38,7 @@ export class RawHolder extends RawPrivate {
     const mapping = addon().map(fd, 0, HOLDER_SEGMENT_BYTES, MapKind.shared)
     if (typeof mapping === 'number') throw new Error('no mapping')
     const words = wordsOf(mapping)
-    for (const [at, word] of [HOLDER_MAGIC, PAGE_VERSION | ((SLOT_WORDS * 4) << 16), SLOTS].entries()) {
+    for (const [at, word] of [HOLDER_MAGIC, HOLDER_VERSION | ((SLOT_WORDS * 4) << 16), SLOTS].entries()) {
       words.set(at, word)
     }
     addon().addSeals(fd, STATE_SEALS)

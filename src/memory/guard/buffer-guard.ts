@@ -59,7 +59,7 @@ export class BufferGuard {
   cover(mapping: Mapping, offset: number): void {
     const token = enroll({
       violated: (touch) => this.#violated(touch, offset),
-      restrict: () => this.#restrict(),
+      restrict: this.#restrict,
       giveUp: () => this.off(),
     })
     const page = mapping.guard(token)
@@ -133,7 +133,7 @@ export class BufferGuard {
     this.#before = Math.max(0, this.#before - count)
   }
 
-  #restrict(): void {
+  readonly #restrict = (): void => {
     for (const [mapping, { layout }] of this.#covers) {
       const open = this.#before > 0 ? [everything] : this.#brackets
       const parts = pageRights(open, layout)

@@ -26,8 +26,8 @@ export interface Touch {
 /** Whose mapping it is. */
 export interface Guarding {
   violated(touch: Touch): void
-  /** The turn of the loop is over: only what brackets allow may be touched again. */
-  restrict(): void
+  /** The turn of the loop is over: only what brackets allow may be touched again. The same function for all of a buffer. */
+  readonly restrict: () => void
   /** The fault handler is not ours any more. */
   giveUp(): void
 }
@@ -36,11 +36,13 @@ const kinds = ['unknown', 'read', 'write'] as const
 const words = new Float64Array(64 * ViolationWord.words)
 const log = new ViolationLog()
 const guarding = new Map<number, Guarding>()
-const tripped = new Set<Guarding>()
+/** Of the buffers that were opened since the end of the last turn. */
+const tripped = new Set<() => void>()
 let serial = 0
 let poll: Poll | undefined
 let hooked = false
 let givenUp = false
+let lostBefore = 0
 
 /** Violations of this environment so far, alike ones counted together. */
 export function violations(): ViolationGroup[] {
@@ -81,7 +83,7 @@ function hand(base: number, approximateStack: string | undefined): void {
   if (guard === undefined) return
   const threadNumber = words[base + ViolationWord.thread] ?? 0
   const since = Number(process.hrtime.bigint()) - (words[base + ViolationWord.nanoseconds] ?? 0)
-  tripped.add(guard)
+  tripped.add(guard.restrict)
   guard.violated({
     offset: words[base + ViolationWord.offset] ?? 0,
     kind: kinds[words[base + ViolationWord.touch] ?? 0] ?? 'unknown',
@@ -141,11 +143,16 @@ function reportAtEnd(): void {
 }
 
 function endOfTurn(): void {
-  addon().quietViolations()
+  const native = addon()
+  native.quietViolations()
   takeViolations('turn')
+  const lost = native.lostViolations()
+  // Of whom these were is not known, but they are open.
+  if (lost !== lostBefore) for (const { restrict } of guarding.values()) tripped.add(restrict)
+  lostBefore = lost
   const open = [...tripped]
   tripped.clear()
-  for (const guard of open) guard.restrict()
+  for (const restrict of open) restrict()
 }
 
 function writeReport(): void {
