@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -27,6 +28,7 @@ struct FaultSlot {
   std::atomic<bool> faulted{false};
   std::atomic<bool> suspended{false};
   std::atomic<bool> replaced{false};
+  std::atomic<bool> retired{false};
   std::atomic<size_t> intact{0};
 };
 
@@ -77,12 +79,12 @@ bool RepairIn(FaultSlot& slot, uintptr_t address) {
   return true;
 }
 
-bool Repair(uintptr_t address) {
+bool Repair(uintptr_t address, bool retired) {
   size_t used = used_slots.load();
   for (size_t i = 0; i < used; ++i) {
     FaultSlot& slot = slots[i];
     uintptr_t base = slot.base.load(std::memory_order_relaxed);
-    if (base == 0 || address < base) continue;
+    if (base == 0 || address < base || slot.retired.load(std::memory_order_relaxed) != retired) continue;
     // Announce first, look again afterwards: UnwatchRange waits for whoever got in before it cleared `base`.
     slot.handlers.fetch_add(1);
     bool repaired = RepairIn(slot, address);
@@ -95,7 +97,7 @@ bool Repair(uintptr_t address) {
 void OnBusError(int signal, siginfo_t* info, void* context) {
   int saved = errno;
   // si_code > 0 comes from the kernel; anybody may send the signal with an address of his choice.
-  if (info->si_code <= 0 || !Repair(reinterpret_cast<uintptr_t>(info->si_addr)))
+  if (info->si_code <= 0 || !Repair(reinterpret_cast<uintptr_t>(info->si_addr), false))
     ChainSignal(previous, signal, info, context);
   errno = saved;
 }
@@ -124,8 +126,9 @@ bool FaultHandlerCurrent() {
          now.sa_sigaction == OnBusError;
 }
 
-FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection) {
-  std::lock_guard lock(mutex);
+namespace {
+
+FaultSlot* TakeSlot() {
   FaultSlot* slot = nullptr;
   if (free_slots != nullptr && !free_slots->empty()) {
     slot = free_slots->back();
@@ -136,15 +139,41 @@ FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int prot
   } else {
     return nullptr;
   }
-  slot->length.store(length);
-  slot->granularity.store(granularity);
-  slot->protection.store(protection);
   slot->faulted.store(false);
   slot->suspended.store(false);
   slot->replaced.store(false);
+  slot->retired.store(false);
+  return slot;
+}
+
+/** `base` last: it makes the slot one that handlers look at. */
+FaultSlot* Fill(FaultSlot* slot, void* address, size_t length, size_t granularity, int protection) {
+  slot->length.store(length);
   slot->intact.store(length);
+  slot->granularity.store(granularity);
+  slot->protection.store(protection);
   slot->base.store(reinterpret_cast<uintptr_t>(address));
   return slot;
+}
+
+}  // namespace
+
+FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection) {
+  std::lock_guard lock(mutex);
+  FaultSlot* slot = TakeSlot();
+  return slot == nullptr ? nullptr : Fill(slot, address, length, granularity, protection);
+}
+
+FaultSlot* WatchRetired(void* address, size_t length) {
+  std::lock_guard lock(mutex);
+  FaultSlot* slot = TakeSlot();
+  if (slot == nullptr) return nullptr;
+  slot->retired.store(true);
+  return Fill(slot, address, length, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
+}
+
+bool RepairRetired(uintptr_t address) {
+  return Repair(address, true);
 }
 
 void UnwatchRange(FaultSlot* slot) {

@@ -5,7 +5,7 @@
 
 namespace sys {
 
-/** One range the SIGBUS handler may repair. */
+/** One range that a signal handler may repair. */
 struct FaultSlot;
 
 /** Installs the process-wide SIGBUS handler once; later calls do nothing. */
@@ -16,6 +16,13 @@ bool FaultHandlerCurrent();
 
 /** Null when the table is full. `granularity` is the size of the pages that can be replaced. */
 FaultSlot* WatchRange(void* address, size_t length, size_t granularity, int protection);
+/**
+ * For addresses that are about to be made inaccessible, while native code may still work on what was there:
+ * zero pages come for whoever touches them. Null when the table is full.
+ */
+FaultSlot* WatchRetired(void* address, size_t length);
+/** For the SIGSEGV handler. False when the address is in no range of these. */
+bool RepairRetired(uintptr_t address);
 /** Returns when no handler works on the range any more. */
 void UnwatchRange(FaultSlot* slot);
 /**

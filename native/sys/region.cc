@@ -124,10 +124,6 @@ void Region::Guard() {
   uint8_t* base = base_;
   // The handler must not put zero pages over the guard.
   Disown();
-  if (mmap(base, length_, PROT_NONE, kReserved | MAP_FIXED, -1, 0) == MAP_FAILED) {
-    // Too many mappings: an inaccessible range needs no new one when the whole is one mapping.
-    if (mprotect(base, length_, PROT_NONE) != 0) munmap(base, length_);
-  }
   Retire(base, length_);
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "sys/access_guard.h"
+#include "sys/fault.h"
 #include "sys/hold.h"
 #include "sys/signal_chain.h"
 #include "sys/touch.h"
@@ -21,6 +22,7 @@ struct sigaction previous;
 bool Settled(const siginfo_t& info, const void* context) {
   auto address = reinterpret_cast<uintptr_t>(info.si_addr);
   if (info.si_code == SEGV_ACCERR && OpenGuarded(address, TouchOf(context))) return true;
+  if (info.si_code == SEGV_ACCERR && RepairRetired(address)) return true;
   // Not mapped at all: the kernel failed half-way in an exchange, and the hole is about to be filled.
   bool fault = info.si_code == SEGV_ACCERR || info.si_code == SEGV_MAPERR;
   return fault && WaitForExchange(address);
