@@ -141,11 +141,8 @@ __attribute__((target("avx2"))) size_t WideFirstChanged(const uint8_t* lines, co
 }
 
 bool HasWideVectors() {
-  static const bool has = [] {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") != 0;
-  }();
-  return has;
+  // Asked when the library is loaded; a static variable of ours would bring exceptions along (floor.cc).
+  return __builtin_cpu_supports("avx2") != 0;
 }
 
 #endif
