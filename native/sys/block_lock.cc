@@ -23,11 +23,19 @@ int64_t Now() {
   return time.tv_sec * 1000 * kMillisecond + time.tv_nsec;
 }
 
+// 0 until the first lock. Not a static variable of the function: its guard would bring exceptions along
+// (floor.cc).
+std::atomic<uint32_t> next_holder{0};
+
 /** Process numbers are not unique among namespaces; times hardly ever coincide. */
 uint32_t NextHolder() {
-  static std::atomic<uint32_t> next{static_cast<uint32_t>(Now()) ^ static_cast<uint32_t>(getpid()) << 16};
-  const uint32_t holder = next.fetch_add(1, std::memory_order_relaxed);
-  return holder == 0 ? next.fetch_add(1, std::memory_order_relaxed) : holder;
+  uint32_t none = 0;
+  if (next_holder.load(std::memory_order_relaxed) == 0) {
+    const uint32_t first = static_cast<uint32_t>(Now()) ^ static_cast<uint32_t>(getpid()) << 16;
+    next_holder.compare_exchange_strong(none, first);
+  }
+  const uint32_t holder = next_holder.fetch_add(1, std::memory_order_relaxed);
+  return holder == 0 ? 1 : holder;
 }
 
 bool Take(uint32_t* word, uint32_t holder) {
