@@ -1,8 +1,10 @@
 #include "sys/line_signature.h"
 
+#include <atomic>
 #include <cstring>
 
 #if defined(__x86_64__) && !defined(SYS_PORTABLE)
+#include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__) && !defined(SYS_PORTABLE)
 #include <arm_neon.h>
@@ -140,9 +142,28 @@ __attribute__((target("avx2"))) size_t WideFirstChanged(const uint8_t* lines, co
   return last;
 }
 
+/** AVX2, in the processor and in what the system saves of it (Intel SDM volume 1, 14.7.1). */
+bool AskForWideVectors() {
+  constexpr unsigned kVectorStates = 6;
+  unsigned a, b, c, d, states, high;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) return false;
+  asm("xgetbv" : "=a"(states), "=d"(high) : "c"(0));
+  if ((states & kVectorStates) != kVectorStates) return false;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
+}
+
+// A virtual machine takes long to answer. Not a static variable of the function, whose guard would bring
+// exceptions along (floor.cc), nor the compiler's own, which cannot be linked into every library.
+enum : int { kUnasked, kNo, kYes };
+std::atomic<int> wide_vectors{kUnasked};
+
 bool HasWideVectors() {
-  // Asked when the library is loaded; a static variable of ours would bring exceptions along (floor.cc).
-  return __builtin_cpu_supports("avx2") != 0;
+  int known = wide_vectors.load(std::memory_order_relaxed);
+  if (known == kUnasked) {
+    known = AskForWideVectors() ? kYes : kNo;
+    wide_vectors.store(known, std::memory_order_relaxed);
+  }
+  return known == kYes;
 }
 
 #endif
