@@ -32,6 +32,20 @@ bool Call::Bool(size_t index) {
   return value;
 }
 
+Bytes Call::Uint8Array(size_t index) {
+  if (!ok()) return {};
+  bool is_typed_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  napi_value array = Value(index);
+  if (array != nullptr) napi_is_typedarray(env_, array, &is_typed_array);
+  if (is_typed_array) napi_get_typedarray_info(env_, array, &type, &length, &data, nullptr, nullptr);
+  if (type == napi_uint8_array) return {static_cast<uint8_t*>(data), length};
+  TypeError("expected a Uint8Array");
+  return {};
+}
+
 std::string Call::Text(size_t index) {
   if (!ok()) return {};
   size_t length = 0;

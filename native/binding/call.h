@@ -10,6 +10,12 @@ namespace binding {
 
 struct Environment;
 
+/** The bytes of a Uint8Array, valid during the call. */
+struct Bytes {
+  uint8_t* data = nullptr;
+  size_t length = 0;
+};
+
 /**
  * One call from JavaScript: its arguments, taken out in order. The first that does not fit decides: a wrong
  * type is a TypeError, a number out of range is -EINVAL. Check `ok()` once after taking all of them.
@@ -25,6 +31,7 @@ class Call {
   /** A count of bytes: any integer that a double holds exactly. */
   uint64_t Size(size_t index) { return static_cast<uint64_t>(Integer(index, 0, 9007199254740992.0)); }
   bool Bool(size_t index);
+  Bytes Uint8Array(size_t index);
   /** -ENAMETOOLONG beyond the longest path there is. */
   std::string Text(size_t index);
   /** As Text, for what the kernel takes as a C string. */

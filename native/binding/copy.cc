@@ -85,6 +85,10 @@ bool SeqlockCopy(void* target, const void* source, size_t length, std::vector<Wo
   return verified;
 }
 
+bool InRange(uint64_t offset, uint64_t length, const Mapping& mapping) {
+  return length <= mapping.byte_length() && offset <= mapping.byte_length() - length;
+}
+
 napi_value CopyOut(napi_env env, napi_callback_info info) {
   Call call(env, info);
   uint64_t offset = call.Size(1);
@@ -97,44 +101,18 @@ napi_value CopyOut(napi_env env, napi_callback_info info) {
   }
   Mapping* mapping = Mapping::Of(env, call.Value(0));
   if (mapping == nullptr) return call.TypeError("expected a Mapping");
-  bool is_typed_array = false;
-  napi_typedarray_type type = napi_int8_array;
-  size_t length = 0;
-  void* target = nullptr;
-  napi_value array = call.Value(2);
-  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
-  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &length, &target, nullptr, nullptr);
-  if (type != napi_uint8_array) return call.TypeError("expected a Uint8Array");
+  const Bytes target = call.Uint8Array(2);
+  const size_t length = target.length;
   for (Word& word : sequence) {
     if (!Locate(env, &word)) call.Fail(-EINVAL);
   }
   sys::Region* region = mapping->region();
   if (region == nullptr) call.Fail(-EBADF);
-  if (length > mapping->byte_length() || offset > mapping->byte_length() - length) call.Fail(-EINVAL);
+  if (!InRange(offset, length, *mapping)) call.Fail(-EINVAL);
   if (!call.ok()) return call.Failure();
   bool verified = length == 0 ? SeqlockCopy(&offset, &offset, 0, &sequence)
-                              : SeqlockCopy(target, region->bytes() + offset, length, &sequence);
+                              : SeqlockCopy(target.data, region->bytes() + offset, length, &sequence);
   return call.Number(region->faulted() ? -EFAULT : verified);
-}
-
-bool InRange(uint64_t offset, uint64_t length, const Mapping& mapping) {
-  return length <= mapping.byte_length() && offset <= mapping.byte_length() - length;
-}
-
-struct Bytes {
-  uint8_t* data = nullptr;
-  size_t length = 0;
-};
-
-// A Uint8Array, or nothing and false.
-bool BytesOf(napi_env env, napi_value array, Bytes* bytes) {
-  bool is_typed_array = false;
-  napi_typedarray_type type = napi_int8_array;
-  void* data = nullptr;
-  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
-  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &bytes->length, &data, nullptr, nullptr);
-  bytes->data = static_cast<uint8_t*>(data);
-  return type == napi_uint8_array;
 }
 
 napi_value CopyIn(napi_env env, napi_callback_info info) {
@@ -142,8 +120,7 @@ napi_value CopyIn(napi_env env, napi_callback_info info) {
   uint64_t offset = call.Size(1);
   Mapping* mapping = Mapping::Of(env, call.Value(0));
   if (mapping == nullptr) return call.TypeError("expected a Mapping");
-  Bytes source;
-  if (!BytesOf(env, call.Value(2), &source)) return call.TypeError("expected a Uint8Array");
+  const Bytes source = call.Uint8Array(2);
   sys::Region* region = mapping->region();
   if (region == nullptr) call.Fail(-EBADF);
   if (!InRange(offset, source.length, *mapping)) call.Fail(-EINVAL);
@@ -170,9 +147,7 @@ napi_value CopyChanged(napi_env env, napi_callback_info info) {
   uint64_t offset = call.Size(1);
   Mapping* mapping = Mapping::Of(env, call.Value(0));
   if (mapping == nullptr) return call.TypeError("expected a Mapping");
-  Bytes now, before;
-  if (!BytesOf(env, call.Value(2), &now) || !BytesOf(env, call.Value(3), &before))
-    return call.TypeError("expected a Uint8Array");
+  const Bytes now = call.Uint8Array(2), before = call.Uint8Array(3);
   sys::Region* region = mapping->region();
   if (region == nullptr) call.Fail(-EBADF);
   if (now.length != before.length || !InRange(offset, now.length, *mapping)) call.Fail(-EINVAL);

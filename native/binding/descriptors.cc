@@ -184,18 +184,11 @@ napi_value DmaBufImportSyncFile(napi_env env, napi_callback_info info) {
 napi_value SyncFileInfo(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int fd = call.Int(0);
-  bool is_typed_array = false;
-  napi_typedarray_type type = napi_int8_array;
-  size_t length = 0;
-  void* bytes = nullptr;
-  napi_value array = call.Value(1);
-  if (array != nullptr) napi_is_typedarray(env, array, &is_typed_array);
-  if (is_typed_array) napi_get_typedarray_info(env, array, &type, &length, &bytes, nullptr, nullptr);
-  if (type != napi_uint8_array) return call.TypeError("expected a Uint8Array");
-  if (length < sizeof(sync_file_info)) call.Fail(-EINVAL);
+  const Bytes bytes = call.Uint8Array(1);
+  if (bytes.length < sizeof(sync_file_info)) call.Fail(-EINVAL);
   if (!call.ok()) return call.Failure();
-  const size_t room = (length - sizeof(sync_file_info)) / sizeof(sync_fence_info);
-  return call.Number(sys::SyncFileInfo(fd, static_cast<uint8_t*>(bytes), static_cast<uint32_t>(room)));
+  const size_t room = (bytes.length - sizeof(sync_file_info)) / sizeof(sync_fence_info);
+  return call.Number(sys::SyncFileInfo(fd, bytes.data, static_cast<uint32_t>(room)));
 }
 
 napi_value SyncFileSetDeadline(napi_env env, napi_callback_info info) {

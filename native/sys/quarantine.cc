@@ -38,7 +38,7 @@ void Forget(const Range& range) {
 
 void Retire(void* address, size_t length) {
   // Before the pages go: a thread that is at work on them must not come too early.
-  FaultSlot* slot = SegvReady() ? WatchRetired(address, length) : nullptr;
+  FaultSlot* slot = InstallSegvHandler() ? WatchRetired(address, length) : nullptr;
   MakeInaccessible(address, length);
   std::lock_guard lock(mutex);
   if (ranges == nullptr) ranges = new std::deque<Range>;

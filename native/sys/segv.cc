@@ -42,10 +42,10 @@ bool Current() {
 
 }  // namespace
 
-bool SegvReady() {
-  if (installed.load()) return Current();
+bool InstallSegvHandler() {
+  if (installed.load()) return true;
   std::lock_guard lock(mutex);
-  if (installed.load()) return Current();
+  if (installed.load()) return true;
   // Read before ours is in place: the handler may run in another thread at once.
   if (sigaction(SIGSEGV, nullptr, &previous) != 0) return false;
   struct sigaction ours {};
@@ -55,6 +55,10 @@ bool SegvReady() {
   if (sigaction(SIGSEGV, &ours, nullptr) != 0) return false;
   installed.store(true);
   return true;
+}
+
+bool SegvReady() {
+  return InstallSegvHandler() && Current();
 }
 
 }  // namespace sys
