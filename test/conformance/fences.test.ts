@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { type DmaBuf, SyncFile, SystemHeap, Timeline } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { Fencer } from '../support/fencer.ts'
 import { warmFences } from '../support/warm-fences.ts'
 import { type FenceWorld, type Signal, statements } from './fences.ts'
@@ -9,13 +9,9 @@ import { type FenceWorld, type Signal, statements } from './fences.ts'
 // The same statements are put to the kernel in test/kernel/fences.ts.
 
 const heap = new SystemHeap()
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  code = compiled()
-  await warmFences()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmFences)
 useCensus()
 
 /** Every buffer of a world, to see that a statement has closed its own. */

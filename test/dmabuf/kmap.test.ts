@@ -1,10 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { openSync } from 'node:fs'
 import fc from 'fast-check'
 import { beforeAll, expect, test, vi } from 'vitest'
-import { bufinfo, DmaBuf, type ExporterOps, SystemHeap } from '../../src/index.ts'
+import { bufinfo, type DmaBuf, SystemHeap } from '../../src/index.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
+import { exported } from '../support/exported.ts'
 import { codeNow, failure } from '../support/fails.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { warmSharing } from '../support/warm-sharing.ts'
@@ -16,13 +16,6 @@ const release = () => {}
 
 beforeAll(warmSharing)
 useCensus()
-
-/** A buffer of an exporter of one's own. */
-function exported(ops: ExporterOps, byteLength = 4 * PAGE): DmaBuf {
-  using memory = heap.allocateSync(byteLength)
-  const fd = openSync(`/proc/self/fd/${memory.fd}`, 'r+')
-  return DmaBuf.export({ exporterName: 'own', fd, byteLength, ops })
-}
 
 function faults(buffer: DmaBuf): number | undefined {
   return bufinfo().find(({ name }) => name === buffer.name)?.bracketFaults.leftMapped

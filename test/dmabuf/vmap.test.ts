@@ -1,11 +1,11 @@
 import { constants } from 'node:buffer'
-import { openSync } from 'node:fs'
 import { expect, test, vi } from 'vitest'
 import { Device } from '../../src/dma.ts'
 import { coreOf, wrap } from '../../src/dmabuf/dmabuf.ts'
-import { bufinfo, DmaBuf, type ExporterOps, SystemHeap } from '../../src/index.ts'
+import { bufinfo, DmaBuf, SystemHeap } from '../../src/index.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
+import { exported } from '../support/exported.ts'
 import { codeNow, codeOf, failure } from '../support/fails.ts'
 
 const heap = new SystemHeap()
@@ -13,15 +13,9 @@ const release = () => {}
 
 useCensus()
 
-function exported(ops: ExporterOps, byteLength = 8192): DmaBuf {
-  using memory = heap.allocateSync(byteLength)
-  const fd = openSync(`/proc/self/fd/${memory.fd}`, 'r+')
-  return DmaBuf.export({ exporterName: 'own', fd, byteLength, ops })
-}
-
 test('vmaps are counted: the exporter is called for the first, told of the last, and all see one address', () => {
   const [vmap, vunmap] = [vi.fn(), vi.fn()]
-  using buffer = exported({ vmap, vunmap, release })
+  using buffer = exported({ vmap, vunmap, release }, 8192)
   using second = wrap(coreOf(buffer))
   const [one, two] = [buffer.vmap(), second.vmap()]
   expect([vmap.mock.calls.length, one.byteLength, two.bytes.length]).toEqual([1, 8192, 8192])
@@ -56,7 +50,7 @@ test('before a placed buffer has storage there is nothing to map', async () => {
 })
 
 test('an exporter without a linear mapping is EINVAL, and says what to do', async () => {
-  using buffer = exported({ vmap: null, release })
+  using buffer = exported({ vmap: null, release }, 8192)
   const error = await failure(() => buffer.vmap())
   expect([error.code, error.hint]).toEqual(['EINVAL', expect.stringContaining('cpu.kmap(page)')])
   buffer.withCpuAccessSync('read', (cpu) => cpu.kmap(0).kunmap())
@@ -123,7 +117,7 @@ test('an exporter can refuse mmap, and is told which range', async () => {
   const mmap = vi.fn((_offset: number, length: number) => {
     if (length > 4096) throw new Error('one page at most')
   })
-  using buffer = exported({ mmap, release })
+  using buffer = exported({ mmap, release }, 8192)
   buffer.mmap({ offset: 100, length: 10 }).close()
   expect(() => buffer.mmap()).toThrow('one page at most')
   expect(mmap.mock.calls).toEqual([

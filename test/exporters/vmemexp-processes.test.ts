@@ -2,23 +2,19 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { vmemexp } from '../../src/index.ts'
 import { addon } from '../../src/native/load.ts'
 import { blocks, bytesOf, filledWith } from '../support/blocks.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
 
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmUp)
 useCensus()
 
 test('another process sees what is stored here, and the reverse, in every kind of memory', async () => {

@@ -1,23 +1,19 @@
 import { once } from 'node:events'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { beforeAll, expect } from 'vitest'
 import { coreOf } from '../../src/dmabuf/dmabuf.ts'
 import { bufinfo, type Channel, type DmaBuf, forkWithChannel, SystemHeap } from '../../src/index.ts'
 import { BOARD_BYTES, boardOf } from '../children/counting.ts'
 import { shift } from '../children/shift.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { until } from '../support/until.ts'
 import { zeroCopyTest } from '../support/zero-copy.ts'
 
 const heap = new SystemHeap()
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmUp)
 useCensus()
 
 const holders = (name: string) => bufinfo().find((info) => info.name === name)?.holders ?? []

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { beforeAll, expect } from 'vitest'
 import { bufinfo, type DmaBuf, DmaBufError, forkWithChannel, SystemHeap } from '../../src/index.ts'
 import {
   BOARD_BYTES,
@@ -13,7 +13,7 @@ import {
 } from '../children/counting.ts'
 import { shift } from '../children/shift.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { Counter } from '../support/counters.ts'
 import { warmUp } from '../support/dropped.ts'
 import { until } from '../support/until.ts'
@@ -22,13 +22,9 @@ import { zeroCopyTest } from '../support/zero-copy.ts'
 /** Deaths in each test: `DMABUF_KILLS=500` for a night. */
 const DEATHS = Number(process.env['DMABUF_KILLS'] ?? 6)
 const heap = new SystemHeap()
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmUp)
 useCensus()
 
 const any = (below: number) => Math.floor(Math.random() * below)

@@ -1,15 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { expect, test } from 'vitest'
+import { useCompiled } from '../support/compiled.ts'
 
-let code: Compiled
-
-beforeAll(() => {
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+const code = useCompiled()
 
 /** Runs a child of the tests with a limit of descriptors; what it printed, and how it ended. */
 async function underLimit(

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Channel, type DmaBuf, DmaBufError, listen, memoryBudget, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { expectAlive, warmUp } from '../support/dropped.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
@@ -13,16 +13,10 @@ import { until } from '../support/until.ts'
 const ROUNDS = Number(process.env['DMABUF_KILLS'] ?? 70)
 const heap = new SystemHeap()
 const directory = mkdtempSync(join(tmpdir(), 'dmabuf-kills-'))
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => {
-  code[Symbol.dispose]()
-  rmSync(directory, { recursive: true })
-})
+beforeAll(warmUp)
+afterAll(() => rmSync(directory, { recursive: true }))
 useCensus()
 
 /** Always a few processes ahead, so that each round finds one that is ready. */

@@ -1,20 +1,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmUp)
 useCensus()
 
 async function run(part: string): Promise<unknown> {

@@ -1,19 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import type { DmaBuf } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
 
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmUp)
 useCensus()
 
 const SIZE = 1 << 20

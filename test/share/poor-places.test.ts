@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bufinfo, type DmaBuf, listen, SystemHeap } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { namespaces, nodeIn } from '../support/namespace.ts'
 import { ProcessPuppet } from '../support/puppet.ts'
@@ -15,16 +15,10 @@ const directory = mkdtempSync(join(tmpdir(), 'dmabuf-poor-'))
 /** No directory for a door: neither of the two that are named, and a /dev/shm that cannot be written. */
 const nowhere = { ...process.env, TMPDIR: '/nonexistent', XDG_RUNTIME_DIR: '/nonexistent' }
 const noRoom = 'mount -t tmpfs -o ro none /dev/shm'
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => {
-  code[Symbol.dispose]()
-  rmSync(directory, { recursive: true })
-})
+beforeAll(warmUp)
+afterAll(() => rmSync(directory, { recursive: true }))
 useCensus()
 
 /** The whole of sharing with a process that lives in a poor place: its buffers here, ours there, and on to a third. */

@@ -1,21 +1,17 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { bufinfo, Channel, type DmaBuf, SystemHeap } from '../../src/index.ts'
 import { shift } from '../children/shift.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { warmUp } from '../support/dropped.ts'
 import { codeNow, codeOf } from '../support/fails.ts'
 import { WorkerPuppet } from '../support/puppet.ts'
 import { until } from '../support/until.ts'
 
 const heap = new SystemHeap()
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  await warmUp()
-  code = compiled()
-})
-afterAll(() => code[Symbol.dispose]())
+beforeAll(warmUp)
 useCensus()
 
 const holders = () => bufinfo().flatMap((info) => info.holders)

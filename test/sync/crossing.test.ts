@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { Channel, Fence, FenceArray, SyncFile, Timeline } from '../../src/index.ts'
 import { limits } from '../../src/internal/limits.ts'
 import { addon } from '../../src/native/load.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { Fencer } from '../support/fencer.ts'
 import { until } from '../support/until.ts'
 import { warmFences } from '../support/warm-fences.ts'
@@ -12,12 +12,8 @@ import { warmFences } from '../support/warm-fences.ts'
 const POLLIN = 1
 const EOWNERDEAD = -130
 
-let code: Compiled
-beforeAll(async () => {
-  code = compiled()
-  await warmFences()
-})
-afterAll(() => code[Symbol.dispose]())
+const code = useCompiled()
+beforeAll(warmFences)
 useCensus()
 
 test('a fence of another process is waited for, with its error and the time of its signal', async () => {

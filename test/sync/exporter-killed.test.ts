@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DmaBuf } from '../../src/index.ts'
 import { useCensus } from '../support/census.ts'
-import { type Compiled, compiled } from '../support/compiled.ts'
+import { useCompiled } from '../support/compiled.ts'
 import { codeOf } from '../support/fails.ts'
 import { Fencer } from '../support/fencer.ts'
 import { namespaces, nodeIn } from '../support/namespace.ts'
@@ -14,16 +14,10 @@ import { warmFences } from '../support/warm-fences.ts'
 const env = { ...process.env, TMPDIR: '/nonexistent', XDG_RUNTIME_DIR: '/nonexistent' }
 const poor = nodeIn('mount -t tmpfs -o ro none /dev/shm')
 
-let code: Compiled
+const code = useCompiled()
 
-beforeAll(async () => {
-  code = compiled()
-  await warmFences()
-})
-afterAll(() => {
-  poor[Symbol.dispose]()
-  code[Symbol.dispose]()
-})
+beforeAll(warmFences)
+afterAll(() => poor[Symbol.dispose]())
 useCensus()
 
 /** Blocks this thread until the process is in this state: T stopped, Z dead. Nothing that it sent is read meanwhile. */
