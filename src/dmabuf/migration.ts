@@ -2,6 +2,7 @@ import type { Pages } from '../dma/page-source.ts'
 import { aborted } from '../internal/abort.ts'
 import { diagnostics } from '../internal/diagnostics.ts'
 import { checked, errno, problem } from '../internal/errors.ts'
+import { runStranger } from '../internal/stranger.ts'
 import { allowsExternal } from '../memory/external.ts'
 import {
   createMovedStorage,
@@ -165,7 +166,8 @@ export class Migration {
       throw error
     }
     // M8
-    for (const { device } of this.#placement.attachments) notify(device)
+    // An importer's callback that throws is its own business, not the mapper's.
+    for (const { device } of this.#placement.attachments) runStranger(() => device.moveNotify?.())
     if (policy.prepareMove) setImmediate(() => this.prepare())
   }
 
@@ -297,17 +299,6 @@ async function moveBetween(
   function copied(result: number): void {
     if (result === -errno.EFAULT) throw problem('truncated', { name })
     checked(result, 'copy', `moving buffer ${name}`)
-  }
-}
-
-/** An importer's callback that throws is its own business, not the mapper's. */
-function notify(device: DeviceDescription): void {
-  try {
-    device.moveNotify?.()
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
   }
 }
 

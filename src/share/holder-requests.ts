@@ -5,6 +5,7 @@ import type { BufferCore } from '../dmabuf/buffer-core.ts'
 import { checkRoom } from '../dmabuf/fences.ts'
 import { problem } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { runStranger } from '../internal/stranger.ts'
 import type { Fence } from '../sync/fence.ts'
 import { leavesOf } from '../sync/merge.ts'
 import { deviceFrom } from './device-text.ts'
@@ -220,11 +221,5 @@ async function fix(published: Published | undefined): Promise<void> {
 
 /** The exporter's ops are a stranger's code: one that throws must not keep the rest from being undone. */
 function undo(act: () => void): undefined {
-  try {
-    act()
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
-  }
+  runStranger(act)
 }

@@ -1,6 +1,7 @@
 import { isMainThread } from 'node:worker_threads'
 import { abortable } from '../internal/abort.ts'
 import { errno, problem } from '../internal/errors.ts'
+import { runStranger } from '../internal/stranger.ts'
 import { abortSignal, bigInteger, callable, integer, options } from '../internal/validate.ts'
 import { newContext } from './context.ts'
 import type { FenceHandle } from './fence-handle.ts'
@@ -284,19 +285,8 @@ export class Fence {
     this.#callbacks = undefined
     this.#error = error
     this.#timestamp = timestamp
-    for (const callback of callbacks) run(callback, this)
+    for (const callback of callbacks) runStranger(() => callback(this))
     return true
-  }
-}
-
-/** A stranger's code: it must not keep the others from being called. */
-function run(callback: FenceCallback, fence: Fence): void {
-  try {
-    callback(fence)
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
   }
 }
 

@@ -1,5 +1,6 @@
 import { systemError } from '../internal/errors.ts'
 import { limits } from '../internal/limits.ts'
+import { runStranger } from '../internal/stranger.ts'
 import { addon } from '../native/load.ts'
 import { newContext } from './context.ts'
 import { receiveDeadline } from './deadline-message.ts'
@@ -184,20 +185,9 @@ function listen(fence: Fence, mine: number, times: number): void {
     hangups.once(mine, POLLIN, () => {
       const deadline = receiveDeadline(mine)
       listen(fence, mine, times - 1)
-      if (deadline !== undefined) tell(fence, deadline)
+      if (deadline !== undefined) runStranger(() => fence.setDeadline(deadline))
     })
   } catch {
     // No room for one more to watch.
-  }
-}
-
-/** The owner's code must not keep others from being called. */
-function tell(fence: Fence, deadline: bigint): void {
-  try {
-    fence.setDeadline(deadline)
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
   }
 }
